@@ -1,0 +1,1 @@
+"""Configuration: YAML with positions in, typed and validated sections out."""

@@ -1,0 +1,1 @@
+"""The throw-away gateway: subscribers, servers and the daemon in network namespaces, with real traffic."""

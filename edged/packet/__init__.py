@@ -1,0 +1,1 @@
+"""What a packet looks like to a policy."""

@@ -1,0 +1,47 @@
+"""A packet, as a port policy looks at it: addresses, protocol, ports, interfaces, and what conntrack says of its flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edged.addresses import Address, Family
+from edged.ruleset.tree import ConntrackDirection, ConntrackState
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One whole packet (fragments reassembled, as conntrack hands it to the forward hook).
+
+    `protocol` is the number behind all IPv6 extension headers. The ports are None where the protocol has none, or where the
+    packet is too short to hold them.
+    """
+
+    came_in: str
+    goes_out: str
+    source: Address
+    destination: Address
+    protocol: int
+    source_port: int | None = None
+    destination_port: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.source.version != self.destination.version:
+            raise ValueError(f"source and destination are of two families: {self.source.version}, {self.destination.version}")
+
+    @property
+    def family(self) -> Family:
+        """The packet's address family."""
+        return Family.of(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """What conntrack says of a packet; without a connection (INVALID, untracked) there is no direction."""
+
+    state: ConntrackState = ConntrackState.NEW
+    direction: ConntrackDirection | None = ConntrackDirection.ORIGINAL
+
+    def __post_init__(self) -> None:
+        tracked = self.state not in (ConntrackState.INVALID, ConntrackState.UNTRACKED)
+        if tracked != (self.direction is not None):
+            raise ValueError(f"a packet that is {self.state.value} has {'a' if tracked else 'no'} direction")

@@ -1,0 +1,64 @@
+"""What the kernel holds now, as far as edged compares it. Foreign tables are not in here: they are none of our business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edged.addresses import Family
+from edged.ruleset.tree import Element, Hook
+
+
+class Ownership(Enum):
+    """Who may write to the table."""
+
+    OPEN = "open"  # no owner flag: anyone with CAP_NET_ADMIN
+    OURS = "ours"  # owner flag, and the owning socket is the one that asked
+    ORPHANED = "orphaned"  # made with owner and persist, its socket is gone: the next edged adopts it
+    ANOTHER = "another"  # owner flag, held by another socket
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedChain:
+    """A chain and the fingerprints of its rules, in order; a rule that is not as edged wrote it has the fingerprint ""."""
+
+    name: str
+    hook: Hook | None
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSet:
+    """A set and its elements; `expiring` is the kernel's timeout flag. Elements carry the `until` they were written with."""
+
+    name: str
+    family: Family | None  # None: not a set that edged would make
+    expiring: bool
+    elements: frozenset[Element]
+
+
+@dataclass(frozen=True, slots=True)
+class CounterValue:
+    """What a counter has counted: packets, and bytes of layer 3."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTable:
+    """Our table as it stands in the kernel."""
+
+    ownership: Ownership
+    chains: Mapping[str, ObservedChain] = field(default_factory=dict)
+    sets: Mapping[str, ObservedSet] = field(default_factory=dict)
+    counters: Mapping[str, CounterValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The kernel's generation id and our table at that generation; None where there is no such table."""
+
+    generation: int
+    table: ObservedTable | None
