@@ -6,6 +6,7 @@ the whole batch), so every list is brought into disjoint form here before it bec
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -77,6 +78,23 @@ def merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
 def of_family(prefixes: Iterable[Prefix], family: Family) -> tuple[Range, ...]:
     """The addresses of the prefixes of one family, merged."""
     return merge(span(prefix) for prefix in prefixes if Family.of(prefix) is family)
+
+
+def subtract(ranges: Iterable[Range], removed: Iterable[Range]) -> tuple[Range, ...]:
+    """The addresses of `ranges` that are not in `removed`, merged."""
+    cuts = merge(removed)
+    kept: list[Range] = []
+    for item in merge(ranges):
+        first = item.first
+        for cut in cuts[bisect_left(cuts, first, key=lambda each: each.last) :]:
+            if cut.first > item.last:
+                break
+            if first < cut.first:
+                kept.append(Range(first, cut.first - 1))
+            first = cut.last + 1
+        if first <= item.last:
+            kept.append(Range(first, item.last))
+    return tuple(kept)
 
 
 def segments(

@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cached_property
 
 from edged.addresses import Family, Range
+from edged.origin import Origin
 
 
 class Transport(Enum):
@@ -57,17 +58,6 @@ class ConntrackDirection(Enum):
 
     ORIGINAL = "original"
     REPLY = "reply"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The place in the configuration that a rule comes from."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 # --- what a rule can ask of a packet ---

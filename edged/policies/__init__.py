@@ -1,0 +1,12 @@
+"""The policies, one file each. The order of POLICIES is the order of precedence (semantics G-1)."""
+
+from __future__ import annotations
+
+from edged.policies.base import Mode, Policy, Scope, Site
+from edged.policies.ip53b import Ip53b
+from edged.policies.op25b import Op25b
+from edged.policies.spoof import Spoof
+
+POLICIES: tuple[type[Policy], ...] = (Spoof, Op25b, Ip53b)
+
+__all__ = ["POLICIES", "Ip53b", "Mode", "Op25b", "Policy", "Scope", "Site", "Spoof"]
