@@ -1,0 +1,45 @@
+"""What all tests share: a marker by folder, tiers that say why they cannot run, and two hypothesis profiles.
+
+`EDGED_PROFILE=long` draws many random examples; the default, `short`, draws few and the same ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.tiers import TIERS, missing, require, required
+
+TESTS = Path(__file__).parent
+
+settings.register_profile(
+    "short", max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("long", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile(os.environ.get("EDGED_PROFILE", "short"))
+
+
+def tier_of(item: pytest.Item) -> str:
+    """The tier an item belongs to: the first folder under `tests/`."""
+    return item.path.relative_to(TESTS).parts[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    required()
+    for tier, meaning in TIERS.items():
+        config.addinivalue_line("markers", f"{tier}: {meaning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if (tier := tier_of(item)) in TIERS:
+            item.add_marker(tier)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    tier = tier_of(item)
+    if reason := missing(tier):
+        require(tier, reason)
