@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,7 +37,7 @@ from edged.ruleset.tree import (
 FamilySets = Mapping[Family, AddressSet]
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """Whether a policy stops what it matches, only counts it, or is not there at all."""
 
     ENFORCE = "enforce"
@@ -45,7 +45,7 @@ class Mode(str, Enum):
     OFF = "off"
 
 
-class Scope(str, Enum):
+class Scope(StrEnum):
     """Which traffic a port policy covers: toward and from upstream only, or between subscribers too (OP-9)."""
 
     EXTERNAL = "external"
@@ -86,7 +86,7 @@ class Site:
                 tuple(
                     Rule(
                         f"{_guard_chain(direction)}.{family.value}",
-                        (AddressIn(side, made.name),),
+                        (AddressIn(side, family, made.name),),
                         Accept(),
                         origin=self.never_block_origin,
                     )
@@ -135,9 +135,8 @@ def exempt_elements(exemptions: Iterable[SubscriberExemption], family: Family, n
 
 def family_sets(name: str, content: Callable[[Family], tuple[Element, ...]], *, expiring: bool = False) -> FamilySets:
     """The sets of both families, named by nft's habit (name4, name6); an empty one is left out with its rules."""
-    made = {
+    return {
         family: AddressSet(f"{name}{'4' if family is Family.IPV4 else '6'}", family, found, expiring)
         for family in Family
         if (found := content(family))
     }
-    return made

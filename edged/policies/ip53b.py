@@ -50,7 +50,7 @@ class Ip53b(Policy):
     policy: Literal["ip53b"]
     pools: tuple[PoolName, ...] = Field((PoolName.DYNAMIC,), description="whose addresses are covered (IP-8)", min_length=1)
     unsolicited_only: bool = Field(
-        True, description="let the answers to queries sent from source port 53 pass; false: stateless (IP-3)"
+        default=True, description="let the answers to queries sent from source port 53 pass; false: stateless (IP-3)"
     )
     scope: Scope = Field(Scope.EXTERNAL, description="external: from upstream; all: between subscribers too")
     exempt: Exempt = Field(default_factory=Exempt)
@@ -64,7 +64,7 @@ class Ip53b(Policy):
         passes = [
             Rule(
                 f"ip53b_down.{word}.{family.value}",
-                (AddressIn(side, made.name),),
+                (AddressIn(side, family, made.name),),
                 Return(),
                 policy=self.policy,
                 origin=places.at("exempt", key),
@@ -77,7 +77,7 @@ class Ip53b(Policy):
                 f"ip53b_down.covered.{family.value}",
                 Direction.DOWN,
                 family,
-                (AddressIn(Side.DESTINATION, made.name),),
+                (AddressIn(Side.DESTINATION, family, made.name),),
                 places.at("policy"),
             )
             for family, made in covered.items()

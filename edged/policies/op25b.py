@@ -8,7 +8,7 @@ conntrack state (OP-3), so flows that began before the rule, and packets that co
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,14 +44,14 @@ SMTP = 25
 RESETS_PER_SECOND = 1000
 
 
-class Action(str, Enum):
+class Action(StrEnum):
     """What the subscriber gets to hear."""
 
     REJECT = "reject"
     DROP = "drop"
 
 
-class Replies(str, Enum):
+class Replies(StrEnum):
     """What becomes of packets from port 25 to a covered address."""
 
     DROP = "drop"
@@ -107,7 +107,7 @@ class Op25b(Policy):
             *(
                 Rule(
                     f"{chain}.server.{family.value}",
-                    (AddressIn(far, made.name),),
+                    (AddressIn(far, family, made.name),),
                     Return(),
                     policy=self.policy,
                     origin=places.at("exempt", "destinations"),
@@ -117,7 +117,7 @@ class Op25b(Policy):
             *(
                 Rule(
                     f"{chain}.exempt.{family.value}",
-                    (AddressIn(near, made.name),),
+                    (AddressIn(near, family, made.name),),
                     Return(),
                     policy=self.policy,
                     origin=places.at("exempt", "subscribers"),
@@ -130,7 +130,7 @@ class Op25b(Policy):
         passes = self._passes("op25b_up", Side.SOURCE, Side.DESTINATION, places, servers, exempt)
         stops = []
         for family, made in covered.items():
-            name, when = f"op25b_up.covered.{family.value}", (AddressIn(Side.SOURCE, made.name),)
+            name, when = f"op25b_up.covered.{family.value}", (AddressIn(Side.SOURCE, family, made.name),)
             if self._refuses:
                 stops.append(Rule(name, when, Goto("op25b_refuse"), policy=self.policy, origin=places.at("action")))
             else:
@@ -145,7 +145,7 @@ class Op25b(Policy):
                 f"op25b_down.covered.{family.value}",
                 Direction.DOWN,
                 family,
-                (AddressIn(Side.DESTINATION, made.name),),
+                (AddressIn(Side.DESTINATION, family, made.name),),
                 places.at("replies"),
             )
             for family, made in covered.items()

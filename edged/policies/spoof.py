@@ -30,19 +30,27 @@ class Spoof(Policy):
     policy: Literal["spoof"]
     multihomed: PrefixList = Field((), description="prefixes of our pools that may come in from upstream too (AS-4)")
 
-    def declare(self, site: Site, places: Places, now: int) -> Fragment:
+    def declare(self, site: Site, places: Places, now: int) -> Fragment:  # noqa: ARG002  nothing here ends
         """Two sets a family, and one rule a direction and family, at the points where packets come in."""
         ours = family_sets("spoof_assigned", lambda family: elements(self._assigned(site, family)))
         inside = family_sets("spoof_inside", lambda family: elements(self._inside(site, family)))
         up = tuple(
             self.discard(
-                f"spoof_up.{family.value}", Direction.UP, family, (AddressNotIn(Side.SOURCE, made.name),), places.at("policy")
+                f"spoof_up.{family.value}",
+                Direction.UP,
+                family,
+                (AddressNotIn(Side.SOURCE, family, made.name),),
+                places.at("policy"),
             )
             for family, made in ours.items()
         )
         down = tuple(
             self.discard(
-                f"spoof_down.{family.value}", Direction.DOWN, family, (AddressIn(Side.SOURCE, made.name),), places.at("policy")
+                f"spoof_down.{family.value}",
+                Direction.DOWN,
+                family,
+                (AddressIn(Side.SOURCE, family, made.name),),
+                places.at("policy"),
             )
             for family, made in inside.items()
         )

@@ -99,17 +99,19 @@ class PortIs:
 
 @dataclass(frozen=True, slots=True)
 class AddressIn:
-    """The address at this end is in the named set; packets of the set's other family do not match."""
+    """The packet is of this family, which is the named set's, and the address at this end is in the set."""
 
     side: Side
+    family: Family
     set: str
 
 
 @dataclass(frozen=True, slots=True)
 class AddressNotIn:
-    """The packet is of the named set's family and the address at this end is not in it."""
+    """The packet is of this family, which is the named set's, and the address at this end is not in the set."""
 
     side: Side
+    family: Family
     set: str
 
 
@@ -303,8 +305,11 @@ class Table:
 
     def _check_references(self, rule: Rule) -> None:
         for match in rule.when:
-            if isinstance(match, AddressIn | AddressNotIn) and match.set not in self.sets_by_name:
-                raise ValueError(f"rule {rule.name} asks for set {match.set}, which is not there")
+            if not isinstance(match, AddressIn | AddressNotIn):
+                continue
+            asked = self.sets_by_name.get(match.set)
+            if asked is None or asked.family is not match.family:
+                raise ValueError(f"rule {rule.name} asks for {match.family.label} set {match.set}, which is not there")
         if isinstance(rule.then, Jump | Goto) and rule.then.chain not in self.chains_by_name:
             raise ValueError(f"rule {rule.name} goes to chain {rule.then.chain}, which is not there")
         if rule.count is not None and rule.count not in self.counters:

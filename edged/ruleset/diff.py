@@ -1,0 +1,131 @@
+"""Desired against observed: the only place that knows verbs.
+
+    observed       desired          plan
+    no table       a table          create, fill
+    a table        no table         destroy
+    a table        a table          in place, object by object
+    ... that cannot be held or hooked as desired    destroy and make anew, in the same batch
+
+In place means that base chains stay hooked and counters keep counting. The last row drops packets that wait in a queue and
+starts the counters at nothing, so it is taken only where the kernel offers no other way: the owner flag cannot be given to a
+table that was made without it (EOPNOTSUPP), nor a hook or a set's type be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edged.errors import TableHeld
+from edged.ruleset.fingerprint import fingerprint
+from edged.ruleset.observed import Observed, ObservedTable, Ownership
+from edged.ruleset.plan import (
+    AddChain,
+    AddCounter,
+    AddElements,
+    AddSet,
+    AdoptTable,
+    CreateTable,
+    Desired,
+    DestroyTable,
+    FillChain,
+    Lock,
+    Plan,
+    RemoveChain,
+    RemoveCounter,
+    RemoveElements,
+    RemoveSet,
+    Step,
+)
+from edged.ruleset.tree import Chain, Table
+
+
+def diff(desired: Desired | None, observed: Observed) -> Plan:
+    """The plan that turns what is observed into what is desired; None desires that nothing of edged is left.
+
+    The plan is empty exactly where nothing is to do. Raises TableHeld where another process owns the table.
+    """
+    if observed.table is not None and observed.table.ownership is Ownership.ANOTHER:
+        raise TableHeld(
+            "table inet edged belongs to another running process, which alone can change it; its policy stays in force. "
+            "Is an edged daemon running? Then use its control socket (edged reload)."
+        )
+    return Plan(tuple(_steps(desired, observed.table)), observed.generation)
+
+
+def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[Step]:
+    if desired is None:
+        if observed is not None:
+            yield DestroyTable()
+        return
+    if observed is None or not _can_stay(desired, observed):
+        if observed is not None:
+            yield DestroyTable()
+        yield CreateTable(desired.lock)
+        yield from _changes(desired.table, ObservedTable(Ownership.OURS))
+        return
+    if desired.lock is Lock.OWNER_PERSIST and observed.ownership is Ownership.ORPHANED:
+        yield AdoptTable()
+    yield from _changes(desired.table, observed)
+
+
+def _can_stay(desired: Desired, observed: ObservedTable) -> bool:
+    """Whether the table can be brought to the desired state without being made anew."""
+    held = {
+        Lock.NONE: (Ownership.OPEN, Ownership.ORPHANED),
+        Lock.OWNER: (Ownership.OURS,),
+        Lock.OWNER_PERSIST: (Ownership.OURS, Ownership.ORPHANED),
+    }
+    return (
+        observed.ownership in held[desired.lock]
+        and all(
+            chain.name not in observed.chains or observed.chains[chain.name].hook == chain.hook for chain in desired.table.chains
+        )
+        and all(
+            each.name not in observed.sets
+            or (observed.sets[each.name].family, observed.sets[each.name].expiring) == (each.family, each.expiring)
+            for each in desired.table.sets
+        )
+    )
+
+
+def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
+    """The changes in place: what is created comes before what refers to it, what is removed comes last."""
+    for counter in desired.counters:
+        if counter.name not in observed.counters:
+            yield AddCounter(counter)
+    yield from _set_changes(desired, observed)
+    for chain in desired.chains:
+        if chain.name not in observed.chains:
+            yield AddChain(chain)
+    for chain in desired.chains:
+        present = observed.chains.get(chain.name)
+        if (present.fingerprints if present else ()) != tuple(fingerprint(rule) for rule in chain.rules):
+            yield FillChain(chain)
+    obsolete = [present for present in observed.chains.values() if present.name not in desired.chains_by_name]
+    for left in obsolete:
+        # emptied first: they may jump to one another, and a chain that is jumped to cannot go (EBUSY)
+        if left.fingerprints:
+            yield FillChain(Chain(left.name))
+    for left in obsolete:
+        yield RemoveChain(left.name)
+    for name in observed.sets:
+        if name not in desired.sets_by_name:
+            yield RemoveSet(name)
+    counters = {counter.name for counter in desired.counters}
+    for name in observed.counters:
+        if name not in counters:
+            yield RemoveCounter(name)
+
+
+def _set_changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
+    for each in desired.sets:
+        present = observed.sets.get(each.name)
+        if present is None:
+            yield AddSet(each)
+        holds = present.elements if present else frozenset()
+        wanted = frozenset(each.elements)
+        # removal first: a range that grows overlaps its old self until that is gone (EEXIST)
+        if gone := tuple(element for element in sorted(holds - wanted, key=lambda element: element.range)):
+            yield RemoveElements(each, gone)
+        if new := tuple(element for element in each.elements if element not in holds):
+            yield AddElements(each, new)

@@ -1,0 +1,169 @@
+"""The simulator: what the compiled table does with one packet, and which rule decided it.
+
+It walks the same tree as the encoder, so `explain`, replay and the kernel answer alike; a differential test holds it to the
+real kernel. It never guesses: what it cannot judge, it refuses.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+from edged.addresses import Address
+from edged.errors import EdgedError
+from edged.packet.packet import FlowState, Packet
+from edged.ruleset.tree import (
+    Accept,
+    AddressIn,
+    AddressNotIn,
+    AddressSet,
+    CameIn,
+    Chain,
+    Continue,
+    DirectionIs,
+    Drop,
+    GoesOut,
+    Goto,
+    IsFamily,
+    Jump,
+    Match,
+    PortIs,
+    RateAbove,
+    ResetTcp,
+    Return,
+    Rule,
+    Side,
+    StateIn,
+    Table,
+)
+
+_FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
+
+
+class CannotJudge(EdgedError):
+    """The simulator has no ground to stand on for this packet."""
+
+
+class Outcome(Enum):
+    """What became of a packet."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An outcome and how it came about.
+
+    `rule` gave the verdict; it is None where no rule did and the packet passed at the end. `matched` are all rules that
+    matched, in order, `rule` included.
+    """
+
+    outcome: Outcome
+    rule: Rule | None
+    matched: tuple[Rule, ...]
+
+    @property
+    def counted(self) -> tuple[Rule, ...]:
+        """The rules that counted the packet; without a verdict these are policies in observe mode."""
+        return tuple(rule for rule in self.matched if rule.count is not None)
+
+    @property
+    def exempted_by(self) -> Rule | None:
+        """The last rule that took the packet out of a policy, if one did."""
+        exempting = [rule for rule in self.matched if isinstance(rule.then, Return | Accept)]
+        return exempting[-1] if exempting else None
+
+
+def evaluate(table: Table, packet: Packet, flow: FlowState, now: int) -> Decision:
+    """What the table does with a forwarded packet, every rate being below its limit.
+
+    `now` (seconds since the epoch) decides which set elements have ended. Raises CannotJudge for a fragment: conntrack hands
+    only whole packets to the rules.
+    """
+    if packet.protocol == _FRAGMENT_HEADER:
+        raise CannotJudge("this is a fragment; the rules see the reassembled packet only: give that one")
+    matched: list[Rule] = []
+    for chain in table.chains:
+        if chain.hook is not None:
+            decided = _walk(table, chain, packet, flow, now, matched)
+            if decided is not None:
+                return Decision(decided, matched[-1], tuple(matched))
+    return Decision(Outcome.ACCEPT, None, tuple(matched))
+
+
+def _walk(table: Table, chain: Chain, packet: Packet, flow: FlowState, now: int, matched: list[Rule]) -> Outcome | None:
+    """The outcome of a chain; None where it has none and the packet goes back to where the chain was jumped to from."""
+    for rule in chain.rules:
+        if not all(_holds(table, match, packet, flow, now) for match in rule.when):
+            continue
+        matched.append(rule)
+        verdict = rule.then
+        match verdict:
+            case Accept():
+                return Outcome.ACCEPT
+            case Drop():
+                return Outcome.DROP
+            case ResetTcp():
+                return Outcome.REJECT
+            case Jump(target):
+                decided = _walk(table, table.chains_by_name[target], packet, flow, now, matched)
+                if decided is not None:
+                    return decided
+            case Goto(target):
+                return _walk(table, table.chains_by_name[target], packet, flow, now, matched)
+            case Return():
+                return None
+            case Continue():
+                pass
+            case _:
+                assert_never(verdict)
+    return None
+
+
+def _holds(table: Table, match: Match, packet: Packet, flow: FlowState, now: int) -> bool:
+    match match:
+        case CameIn(interface):
+            return _is_interface(packet.came_in, interface)
+        case GoesOut(interface):
+            return _is_interface(packet.goes_out, interface)
+        case IsFamily(family):
+            return packet.family is family
+        case PortIs(transport, side, port):
+            return packet.protocol == transport.value and port == _port(packet, side)
+        case AddressIn(side, family, name):
+            return packet.family is family and _contains(table.sets_by_name[name], _address(packet, side), now)
+        case AddressNotIn(side, family, name):
+            return packet.family is family and not _contains(table.sets_by_name[name], _address(packet, side), now)
+        case StateIn(states):
+            return flow.state in states
+        case DirectionIs(direction):
+            return flow.direction is direction
+        case RateAbove():
+            return False
+        case _:
+            assert_never(match)
+
+
+def _is_interface(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _port(packet: Packet, side: Side) -> int | None:
+    return packet.source_port if side is Side.SOURCE else packet.destination_port
+
+
+def _address(packet: Packet, side: Side) -> Address:
+    return packet.source if side is Side.SOURCE else packet.destination
+
+
+def _contains(within: AddressSet, address: Address, now: int) -> bool:
+    value = int(address)
+    place = bisect_right(within.elements, value, key=lambda element: element.range.first)
+    if not place:
+        return False
+    element = within.elements[place - 1]
+    return value in element.range and (element.until is None or element.until > now)

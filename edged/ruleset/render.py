@@ -1,0 +1,138 @@
+"""The table as nft text, for people and for `nft -c -f`. One walk over the tree; what it prints is what the encoder writes.
+
+The owner flag is not in the text: nft would hold it only for as long as that nft process lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from edged.addresses import Family, Range
+from edged.ruleset.tree import (
+    Accept,
+    AddressIn,
+    AddressNotIn,
+    AddressSet,
+    CameIn,
+    Chain,
+    Continue,
+    DirectionIs,
+    Drop,
+    Element,
+    GoesOut,
+    Goto,
+    IsFamily,
+    Jump,
+    Match,
+    PortIs,
+    RateAbove,
+    ResetTcp,
+    Return,
+    Rule,
+    Side,
+    StateIn,
+    Table,
+    Verdict,
+)
+
+_PORT = {Side.SOURCE: "sport", Side.DESTINATION: "dport"}
+_ADDRESS = {Side.SOURCE: "saddr", Side.DESTINATION: "daddr"}
+
+
+def render(table: Table, now: int) -> str:
+    """The table in nft's language; `now` (seconds since the epoch) turns the elements' ends into timeouts."""
+    lines = [f"table inet {table.name} {{"]
+    lines += [f"\tcounter {counter.name} {{ }}" for counter in table.counters]
+    for each in table.sets:
+        lines += _set(each, now)
+    for chain in table.chains:
+        lines += _chain(chain)
+    return "\n".join([*lines, "}", ""])
+
+
+def render_rule(rule: Rule) -> str:
+    """One rule in nft's language, without its comment."""
+    parts = [_match(match) for match in rule.when]
+    if rule.count is not None:
+        parts.append(f'counter name "{rule.count.name}"')
+    verdict = _verdict(rule.then)
+    return " ".join([*parts, verdict] if verdict else parts)
+
+
+def _set(each: AddressSet, now: int) -> Iterator[str]:
+    yield f"\tset {each.name} {{"
+    yield f"\t\ttype {'ipv4_addr' if each.family is Family.IPV4 else 'ipv6_addr'}"
+    yield f"\t\tflags interval{',timeout' if each.expiring else ''}"
+    if each.elements:
+        listed = ",\n\t\t\t".join(_element(element, each.family, now) for element in each.elements)
+        yield f"\t\telements = {{ {listed} }}"
+    yield "\t}"
+
+
+def _element(element: Element, family: Family, now: int) -> str:
+    text = _range(element.range, family)
+    return text if element.until is None else f"{text} timeout {max(element.until - now, 1)}s"
+
+
+def _range(extent: Range, family: Family) -> str:
+    """A prefix where the range is one, else first-last."""
+    first = family.address(extent.first)
+    size = extent.last - extent.first + 1
+    if size & (size - 1) or extent.first % size:
+        return f"{first}-{family.address(extent.last)}"
+    length = family.bits - (size.bit_length() - 1)
+    return str(first) if length == family.bits else f"{first}/{length}"
+
+
+def _chain(chain: Chain) -> Iterator[str]:
+    yield f"\tchain {chain.name} {{"
+    if chain.hook is not None:
+        yield f"\t\ttype filter hook {chain.hook.name} priority {chain.hook.priority}; policy accept;"
+    for rule in chain.rules:
+        yield f'\t\t{render_rule(rule)} comment "{rule.name}"'
+    yield "\t}"
+
+
+def _match(match: Match) -> str:
+    match match:
+        case CameIn(interface):
+            return f'iifname "{interface}"'
+        case GoesOut(interface):
+            return f'oifname "{interface}"'
+        case IsFamily(family):
+            return f"meta nfproto {family.label}"
+        case PortIs(transport, side, port):
+            return f"{transport.label} {_PORT[side]} {port}"
+        case AddressIn(side, family, name):
+            return f"{family.value} {_ADDRESS[side]} @{name}"
+        case AddressNotIn(side, family, name):
+            return f"{family.value} {_ADDRESS[side]} != @{name}"
+        case StateIn(states):
+            return f"ct state {','.join(state.value for state in states)}"
+        case DirectionIs(direction):
+            return f"ct direction {direction.value}"
+        case RateAbove(per_second, burst):
+            return f"limit rate over {per_second}/second burst {burst} packets"
+        case _:
+            assert_never(match)
+
+
+def _verdict(verdict: Verdict) -> str:
+    match verdict:
+        case Accept():
+            return "accept"
+        case Drop():
+            return "drop"
+        case ResetTcp():
+            return "meta l4proto tcp reject with tcp reset"
+        case Jump(chain):
+            return f"jump {chain}"
+        case Goto(chain):
+            return f"goto {chain}"
+        case Return():
+            return "return"
+        case Continue():
+            return ""
+        case _:
+            assert_never(verdict)
