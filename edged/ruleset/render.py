@@ -72,7 +72,15 @@ def _set(each: AddressSet, now: int) -> Iterator[str]:
 
 def _element(element: Element, family: Family, now: int) -> str:
     text = _range(element.range, family)
-    return text if element.until is None else f"{text} timeout {max(element.until - now, 1)}s"
+    return text if element.until is None else f"{text} timeout {_duration(max(element.until - now, 1))}"
+
+
+def _duration(seconds: int) -> str:
+    """In days and below: nft 1.0.6 refuses eight digits of seconds."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return "".join(f"{count}{unit}" for count, unit in ((day, "d"), (hour, "h"), (minute, "m"), (second, "s")) if count)
 
 
 def _range(extent: Range, family: Family) -> str:

@@ -1,0 +1,49 @@
+"""Bringing a kernel to the desired state: observe, diff, apply, and look whether it is so. `apply` and the daemon both do this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edged.errors import KernelError, StalePlan
+from edged.kernel import Kernel
+from edged.ruleset.diff import diff
+from edged.ruleset.plan import Desired, Plan
+
+# a stranger who commits in a loop makes a plan stale each time; give up rather than compete with it for ever
+ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """What was done, and the ruleset's generation at which the kernel was seen to be as desired."""
+
+    plan: Plan
+    generation: int
+
+
+def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float]) -> Enforced:
+    """Make the kernel hold what is desired (None: nothing of edged) and verify it; where nothing is to do, nothing is written.
+
+    Raises TableHeld where another process owns the table, KernelError where the kernel refuses or does not come to rest; each
+    batch is atomic, so what held before a refused one still holds.
+    """
+    done: tuple[Plan, ...] = ()
+    for _ in range(ATTEMPTS):
+        observed = kernel.observe()
+        plan = diff(desired, observed)
+        if not plan:
+            return Enforced(_joined(done, plan), observed.generation)
+        try:
+            kernel.apply(plan, now=clock())
+        except StalePlan:
+            continue
+        done += (plan,)
+    raise KernelError(
+        f"the ruleset did not come to rest in {ATTEMPTS} tries: something else keeps changing it; "
+        "the last batch that was applied holds. Look for the other program with: nft monitor"
+    )
+
+
+def _joined(done: tuple[Plan, ...], last: Plan) -> Plan:
+    return Plan(tuple(step for plan in done for step in plan.steps), last.generation, last.table)
