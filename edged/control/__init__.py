@@ -1,0 +1,1 @@
+"""The control socket: HTTP and JSON on a unix socket, between the daemon and the commands."""

@@ -1,0 +1,114 @@
+"""The shapes of what goes over the control socket; `status --json` prints the first one as it is (schema edged/v1/status)."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Configuration(TypedDict):
+    """Which files the daemon runs from, and how the last reload of them ended."""
+
+    path: str
+    last_reload_successful: bool
+    last_reload_success: float  # seconds since the epoch
+    running: str  # files | last good
+
+
+class Confirmation(TypedDict):
+    """A change that is rolled back unless `edged confirm` comes."""
+
+    seconds_left: float
+
+
+class Drift(TypedDict):
+    """The last foreign change to the table, and who made it."""
+
+    at: float  # seconds since the epoch
+    process: str
+    pid: int
+    what: list[str]
+
+
+class CounterStatus(TypedDict):
+    """One counter of a policy."""
+
+    direction: str  # up | down
+    family: str  # ipv4 | ipv6
+    verdict: str  # drop | reject | observe
+    packets: int
+    bytes: int
+
+
+class PolicyStatus(TypedDict):
+    """One policy and what it has counted since the daemon began."""
+
+    policy: str
+    mode: str
+    file: str
+    counters: list[CounterStatus]
+
+
+class Degraded(TypedDict):
+    """Something the configuration asks for that this machine cannot give, and what edged does instead."""
+
+    what: str
+    why: str
+    instead: str
+
+
+class Status(TypedDict):
+    """The answer to GET /v1/status."""
+
+    schema: str
+    gateway: str
+    version: str
+    pid: int
+    in_sync: bool
+    enforcing: bool
+    generation: int
+    lock: str
+    configuration: Configuration
+    confirm: Confirmation | None
+    drift_repairs: dict[str, int]
+    last_drift: Drift | None
+    interfaces: dict[str, bool]
+    policies: list[PolicyStatus]
+    degraded: list[Degraded]
+    warnings: list[str]
+    metrics: str
+
+
+class _Changes(TypedDict):
+    changed: int
+    generation: int
+    warnings: list[str]
+    steps: list[str]
+
+
+class Changes(_Changes, total=False):
+    """The answer to reload, apply and rollback: what was done to the kernel."""
+
+    confirm_deadline_seconds: float
+
+
+class Confirmed(TypedDict):
+    """The answer to confirm."""
+
+    confirmed: bool
+
+
+class TornDown(TypedDict):
+    """The answer to teardown; False where nothing of edged was there."""
+
+    removed: bool
+
+
+class _Failure(TypedDict):
+    error: str
+    exit_code: int
+
+
+class Failure(_Failure, total=False):
+    """Every answer that is not 2xx."""
+
+    problems: list[str]
