@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from edged.config.scalars import PrefixValue
+from edged.config.scalars import Moment, PrefixValue, Text
 
 
 class SubscriberExemption(BaseModel):
@@ -12,7 +12,7 @@ class SubscriberExemption(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prefix: PrefixValue
-    until: int
-    owner: str
-    reason: str
+    prefix: PrefixValue = Field(description="the subscriber's address or prefix")
+    until: Moment = Field(description="the end of the exemption: a date, or a time with its offset; at most 5 years ahead")
+    owner: Text = Field(description="who answers for the exemption")
+    reason: Text = Field(description="why, or the ticket that says so")

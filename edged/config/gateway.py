@@ -1,12 +1,77 @@
-"""The sections of edged.yaml."""
+"""edged.yaml: the gateway's own sections, and the file as a whole."""
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from edged.config.marks import Marks
+from edged.config.metrics import Metrics
+from edged.config.scalars import InterfaceName, OptionalPath, PathValue, PrefixList, refuse, unexpected
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_LONGEST_SOCKET_PATH = 107  # unix(7): sun_path has 108 bytes, the ending NUL included
 
 
-class PoolName(str, Enum):
+class PoolName(StrEnum):
     """How the addresses of a pool are assigned."""
 
     DYNAMIC = "dynamic"
     STATIC = "static"
+
+
+def _name(value: Any) -> str:  # noqa: ANN401  whatever YAML held
+    import re  # noqa: PLC0415
+
+    if not isinstance(value, str) or not re.fullmatch(_NAME, value):
+        raise unexpected("a name of letters, digits, '.', '_' and '-', such as gw1", value)
+    return value
+
+
+def _socket_path(path: Path) -> Path:
+    length = len(str(path).encode(errors="surrogateescape"))
+    if length > _LONGEST_SOCKET_PATH:
+        raise refuse(f"the path has {length} bytes; that of a unix socket has at most {_LONGEST_SOCKET_PATH}")
+    return path
+
+
+class Gateway(BaseModel):
+    """This gateway and its two sides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})] = Field(
+        description="what this gateway is called in logs and on the status page"
+    )
+    access: tuple[InterfaceName, ...] = Field(description="the interfaces toward subscribers", min_length=1)
+    upstream: tuple[InterfaceName, ...] = Field(description="the interfaces toward the Internet", min_length=1)
+
+
+class Pools(BaseModel):
+    """The address pools, by how their addresses are assigned; the longest prefix decides, static wins a tie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dynamic: PrefixList = Field((), description="prefixes whose addresses change hands")
+    static: PrefixList = Field((), description="prefixes whose addresses belong to one subscriber each")
+
+
+class EdgedFile(BaseModel):
+    """edged.yaml; paths in it are relative to the file itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    gateway: Gateway = Field(description="this gateway and its two sides")
+    pools: Pools = Field(description="the address pools, by how their addresses are assigned")
+    subscribers: OptionalPath = Field(None, description="a CSV file of subscribers: id,prefixes,plan", validate_default=False)
+    rules: PathValue = Field(Path("rules.d"), description="the folder of the policies, one *.yaml each, in lexical order")
+    never_block: PrefixList = Field((), description="far ends of which no packet is ever dropped: management, monitoring, peers")
+    marks: Marks = Field(default_factory=Marks, description="which bits of the conntrack and packet mark are edged's")
+    metrics: Metrics = Field(default_factory=Metrics, description="the metrics page")
+    control: Annotated[PathValue, AfterValidator(_socket_path)] = Field(
+        Path("/run/edged/control.sock"), description="the socket on which the daemon takes commands"
+    )
+    state: PathValue = Field(Path("/var/lib/edged"), description="the folder of what outlives a restart")

@@ -1,0 +1,108 @@
+"""Data to a model, and pydantic's errors to sentences for the operator, each at its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from edged.config.document import Document
+from edged.config.problem import Finding, KeyPath, Problem, nearest, shown
+from edged.config.scalars import Loading
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], document: Document, loading: Loading) -> tuple[Model | None, tuple[Problem, ...]]:
+    """The document's data as that model, or every problem that stands in the way."""
+    if not isinstance(document.data, dict):
+        return None, (not_a_mapping(document),)
+    try:
+        return model.model_validate(document.data, context=loading), ()
+    except ValidationError as error:
+        return None, tuple(_problems(error, model, document))
+
+
+def not_a_mapping(document: Document) -> Problem:
+    """What to say of a file that is empty or is a list or a single value."""
+    what = "an empty file" if document.data is None else shown(document.data)
+    return document.problem(Finding((), f"expected keys and values, got {what}"))
+
+
+def _problems(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Problem]:
+    details = error.errors(include_url=False)
+    misspelt = {(*path[:-1], meant) for path, meant in _misspelt(details, model)}
+    for each in details:
+        path = each["loc"]
+        match each["type"]:
+            case "missing":
+                if path not in misspelt:
+                    yield document.problem(Finding(path, _missing(path, model)), document.key_mark(path[:-1]))
+            case "extra_forbidden":
+                yield document.problem(Finding(path, _unknown_key(path, model)), document.key_mark(path))
+            case _:
+                yield document.problem(Finding(path, _reworded(each)))
+
+
+def _reworded(error: ErrorDetails) -> str:
+    """The reason that pydantic gives, in our words."""
+    value = error["input"]
+    match error["type"]:
+        case "edged":
+            return error["msg"]
+        case "enum" | "literal_error":
+            return word_expected(error["ctx"]["expected"], value)
+        case "bool_type":
+            return f"expected true or false, got {shown(value)}"
+        case "tuple_type" | "list_type":
+            return f"expected a list, got {shown(value)}" + (f" (write [{value}])" if isinstance(value, str) else "")
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return f"expected keys and values, got {shown(value)}"
+        case "too_short":
+            return f"expected at least one entry, got {shown(value)}"
+        case _:
+            return f"{error['msg']}, got {shown(value)}"
+
+
+def word_expected(expected: str, value: object) -> str:
+    """`expected 'reject' or 'drop', got 'rejct' (did you mean 'reject'?)`; `expected` has its words in single quotes."""
+    meant = nearest(value, tuple(re.findall(r"'([^']*)'", expected))) if isinstance(value, str) else None
+    return f"expected {expected}, got {shown(value)}" + (f" (did you mean {meant!r}?)" if meant else "")
+
+
+def _missing(path: KeyPath, model: type[BaseModel]) -> str:
+    owner = _model_at(path[:-1], model)
+    field = owner.model_fields.get(str(path[-1])) if owner else None
+    return "missing" + (f": {field.description}" if field and field.description else "")
+
+
+def _unknown_key(path: KeyPath, model: type[BaseModel]) -> str:
+    owner = _model_at(path[:-1], model)
+    known = tuple(owner.model_fields) if owner else ()
+    meant = nearest(str(path[-1]), known)
+    return "unknown key" + (f" (did you mean {meant!r}?)" if meant else f"; known here: {', '.join(known)}")
+
+
+def _misspelt(details: list[ErrorDetails], model: type[BaseModel]) -> Iterator[tuple[KeyPath, str]]:
+    """The unknown keys, each with the key that was meant: that one is not reported as missing too."""
+    for each in details:
+        if each["type"] == "extra_forbidden" and (owner := _model_at(each["loc"][:-1], model)):
+            meant = nearest(str(each["loc"][-1]), tuple(owner.model_fields))
+            if meant:
+                yield each["loc"], meant
+
+
+def _model_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The model whose keys stand at that path."""
+    here: Any = model
+    for step in path:
+        if isinstance(step, int):
+            here = next((arg for arg in get_args(here) if arg is not Ellipsis), None)
+        elif isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
+            here = here.model_fields[step].annotation
+        else:
+            return None
+    return here if isinstance(here, type) and issubclass(here, BaseModel) else None

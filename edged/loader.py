@@ -1,0 +1,183 @@
+"""The operator's files to one typed configuration, or every mistake in all of them at once.
+
+    bytes -> document (data with places) -> models -> findings across keys and files -> Configuration
+
+Nothing past this module sees a dict, a string that stands for an address, or a file that was not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+from edged.config.document import Document, read_document
+from edged.config.files import Unreadable, list_folder, read_file, shown_path
+from edged.config.gateway import EdgedFile, PoolName
+from edged.config.problem import Finding, InvalidConfiguration, Problem, Severity
+from edged.config.scalars import Loading
+from edged.config.validate import not_a_mapping, validate, word_expected
+from edged.policies import POLICIES, Mode, Policy, Site
+from edged.ruleset.compile import compile_table
+from edged.ruleset.tree import Table
+
+__all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPolicy:
+    """A policy's settings, and where they stand."""
+
+    settings: Policy
+    places: Document
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All files of one configuration, valid; `files` are those it was read from, edged.yaml first."""
+
+    path: Path
+    edged: EdgedFile
+    places: Document
+    policies: tuple[PlacedPolicy, ...]
+    warnings: tuple[Problem, ...]
+    files: tuple[Path, ...]
+
+    def site(self) -> Site:
+        """The gateway as its policies see it."""
+        pools = {PoolName.DYNAMIC: self.edged.pools.dynamic, PoolName.STATIC: self.edged.pools.static}
+        gateway = self.edged.gateway
+        return Site(gateway.access, gateway.upstream, pools, self.edged.never_block, self.places.at("never_block"))
+
+    def table(self, now: int) -> Table:
+        """The table that enforces every policy that is not off; `now` (seconds since the epoch) ends exemptions."""
+        site = self.site()
+        fragments = [site.declare()]
+        fragments += [
+            each.settings.declare(site, each.places, now) for each in self.policies if each.settings.mode is not Mode.OFF
+        ]
+        return compile_table(site.access, site.upstream, fragments)
+
+
+def load(path: Path, *, now: datetime) -> Configuration:
+    """Read edged.yaml and all it names; `now` (aware) bounds the dates in it.
+
+    Raises InvalidConfiguration, with every problem of every file; whatever the files hold, it raises nothing else.
+    """
+    return _Load(path, now).configuration()
+
+
+class _Load:
+    """One run over the files; problems gather as they are met."""
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        self.path = path.absolute()
+        self.loading = Loading(self.path.parent, now)
+        self.problems: list[Problem] = []
+        self.files: list[Path] = []
+        self.order: dict[str, int] = {}
+
+    def configuration(self) -> Configuration:
+        """Everything, or InvalidConfiguration."""
+        document = self.read(self.path)
+        if document is None:
+            raise self.invalid()
+        edged, found = validate(EdgedFile, document, self.loading)
+        self.add(found)
+        policies = self.policies(self.rule_files(document, edged))
+        if edged is None or any(problem.severity is Severity.ERROR for problem in self.problems):
+            raise self.invalid()
+        return Configuration(self.path, edged, document, policies, self.ordered(), tuple(self.files))
+
+    def read(self, path: Path) -> Document | None:
+        """The document of that file, its problems noted."""
+        name = self.name(path)
+        try:
+            raw = read_file(path)
+        except Unreadable as error:
+            self.problems.append(Problem(name, 1, 1, "", f"the file {error}"))
+            return None
+        self.files.append(path)
+        document, problems = read_document(name, raw)
+        self.problems += problems
+        return document
+
+    def name(self, path: Path) -> str:
+        """The file's name in problems; they are sorted by the order in which files are named first."""
+        name = shown_path(path, self.path.parent)
+        self.order.setdefault(name, len(self.order))
+        return name
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Note the problems, but for those at a place of which something was said before."""
+        said = {(problem.file, problem.line, problem.column) for problem in self.problems}
+        self.problems += (problem for problem in problems if (problem.file, problem.line, problem.column) not in said)
+
+    def rule_files(self, document: Document, edged: EdgedFile | None) -> Iterator[Path]:
+        """The files of the rules folder; where edged.yaml is wrong elsewhere, its `rules` is used still."""
+        if edged is not None:
+            folder = edged.rules
+        else:
+            named = document.data.get("rules") if isinstance(document.data, dict) else None
+            folder = self.path.parent / (named if isinstance(named, str) and named.isprintable() else "rules.d")
+        try:
+            names = list_folder(folder)
+        except Unreadable as error:
+            self.add((document.problem(Finding(("rules",), f"the folder {shown_path(folder, self.path.parent)} {error}")),))
+            return
+        if not any(name.endswith(".yaml") for name in names):
+            message = f"no *.yaml in {shown_path(folder, self.path.parent)}: no policy is in force"
+            self.add((document.problem(Finding(("rules",), message, Severity.WARNING)),))
+        for name in names:
+            if name.endswith(".yaml"):
+                yield folder / name
+            elif name.endswith(".yml"):
+                message = "the file is not read; only *.yaml is"
+                self.problems.append(Problem(self.name(folder / name), 1, 1, "", message, Severity.WARNING))
+
+    def policies(self, files: Iterable[Path]) -> tuple[PlacedPolicy, ...]:
+        """The valid policies of those files, in their order of precedence."""
+        first: dict[type[Policy], Document] = {}
+        placed: dict[type[Policy], PlacedPolicy] = {}
+        for path in files:
+            document = self.read(path)
+            policy = self.kind(document) if document is not None else None
+            if document is None or policy is None:
+                continue
+            settings, found = validate(policy, document, self.loading)
+            self.add(found)
+            if policy in first:
+                message = f"a policy has one file; this one is set in {first[policy].at('policy')} already"
+                self.add((document.problem(Finding(("policy",), message)),))
+                continue
+            first[policy] = document
+            if settings is not None:
+                placed[policy] = PlacedPolicy(settings, document, path)
+        return tuple(placed[policy] for policy in POLICIES if policy in placed)
+
+    def kind(self, document: Document) -> type[Policy] | None:
+        """Which policy the file is about."""
+        known = {get_args(policy.model_fields["policy"].annotation)[0]: policy for policy in POLICIES}
+        expected = " or ".join((", ".join(map(repr, list(known)[:-1])), repr(list(known)[-1])))
+        if not isinstance(document.data, dict):
+            self.add((not_a_mapping(document),))
+            return None
+        if "policy" not in document.data:
+            self.add((document.problem(Finding(("policy",), f"missing; expected {expected}"), document.key_mark(())),))
+            return None
+        named = document.data["policy"]
+        if not isinstance(named, str) or named not in known:
+            self.add((document.problem(Finding(("policy",), word_expected(expected, named))),))
+            return None
+        return known[named]
+
+    def ordered(self) -> tuple[Problem, ...]:
+        """The problems as people read files: file after file, from the top."""
+        return tuple(sorted(self.problems, key=lambda each: (self.order[each.file], each.line, each.column)))
+
+    def invalid(self) -> InvalidConfiguration:
+        """The error that tells of all problems."""
+        return InvalidConfiguration(self.ordered())
