@@ -1,0 +1,100 @@
+"""Elements of interval sets: address ranges out to the kernel and back.
+
+The kernel keeps a range as two elements, its start and its end (exclusive, flag 1). A range up to the last address has no
+end element. nft writes an end at 0.0.0.0 too ("nothing up to here"); an end without a start before it says nothing.
+
+Where a range leaves by itself, its start carries the timeout, and as its comment `until=<seconds since the epoch>`: the
+kernel counts down, so only the comment says again exactly what was wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from edged.addresses import Family, Range
+from edged.kernel import uapi
+from edged.kernel.attrs import attribute, be32, be64, each, nest, number, parse
+from edged.kernel.identity import comment_in, userdata
+from edged.ruleset.tree import Element
+
+MESSAGE_LIMIT = 65535 - 4  # a netlink attribute's length is 16 bits wide
+_UNTIL = re.compile(r"until=([0-9]{1,15})")
+# The kernel takes nanoseconds in 64 bits (nf_msecs_to_jiffies64: ERANGE beyond). 200 years; whoever writes "until 9999" means
+# "for good", and an edged of that time writes the element anew.
+_LONGEST_MS = 200 * 365 * 86400 * 1000
+# What an element's end is called when the kernel removes it at some time that edged did not write: never equal to a wish.
+FOREIGN_END = -1
+
+
+def encode_elements(family: Family, elements: Iterable[Element], now: float) -> Iterator[bytes]:
+    """The elements as attributes for NFTA_SET_ELEM_LIST_ELEMENTS, a few ranges to a list, each list fit for one message.
+
+    `now` (seconds since the epoch) turns `until` into a timeout; one that has passed becomes the shortest there is.
+    """
+    chunk: list[bytes] = []
+    size = 0
+    for element in elements:
+        encoded = _encode_element(family, element, now)
+        if size + len(encoded) > MESSAGE_LIMIT:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+        chunk.append(encoded)
+        size += len(encoded)
+    if chunk:
+        yield b"".join(chunk)
+
+
+def encode_bounds(family: Family, elements: Iterable[Element]) -> Iterator[bytes]:
+    """The same for taking elements out: by their bounds alone."""
+    return encode_elements(family, (Element(element.range) for element in elements), 0.0)
+
+
+def _encode_element(family: Family, element: Element, now: float) -> bytes:
+    width = family.bits // 8
+    start = _key(element.range.first.to_bytes(width, "big"))
+    if element.until is not None:
+        milliseconds = min(max(int((element.until - now) * 1000), 1), _LONGEST_MS)
+        start += be64(uapi.ElemAttr.TIMEOUT, milliseconds)
+        start += attribute(uapi.ElemAttr.USERDATA, userdata(f"until={element.until}"))
+    encoded = nest(uapi.LIST_ELEM, start)
+    if element.range.last + 1 < 1 << family.bits:
+        end = _key((element.range.last + 1).to_bytes(width, "big"))
+        encoded += nest(uapi.LIST_ELEM, be32(uapi.ElemAttr.FLAGS, uapi.ELEM_INTERVAL_END), end)
+    return encoded
+
+
+def _key(packed: bytes) -> bytes:
+    return nest(uapi.ElemAttr.KEY, attribute(uapi.DATA_VALUE, packed))
+
+
+def decode_elements(family: Family, payloads: Iterable[bytes]) -> frozenset[Element]:
+    """The ranges that the dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS, in any order) hold."""
+    marks: list[tuple[int, bool, int | None]] = []
+    for payload in payloads:
+        for _, element in each(payload):
+            fields = parse(element)
+            key = number(parse(fields.get(uapi.ElemAttr.KEY, b"")).get(uapi.DATA_VALUE))
+            is_end = bool(number(fields.get(uapi.ElemAttr.FLAGS)) & uapi.ELEM_INTERVAL_END)
+            marks.append((key, not is_end, None if is_end else _until(fields)))
+    return frozenset(_ranges(marks, (1 << family.bits) - 1))
+
+
+def _ranges(marks: list[tuple[int, bool, int | None]], last_address: int) -> Iterator[Element]:
+    """Pair starts with ends; at one address the end of one range comes before the start of the next."""
+    opened: tuple[int, int | None] | None = None
+    for position, is_start, until in sorted(marks, key=lambda mark: mark[:2]):
+        if opened is not None and position > opened[0]:
+            yield Element(Range(opened[0], position - 1), opened[1])
+        opened = (position, until) if is_start else None
+    if opened is not None:
+        yield Element(Range(opened[0], last_address), opened[1])
+
+
+def _until(fields: dict[int, bytes]) -> int | None:
+    """The end that edged wrote; FOREIGN_END where the kernel's timeout and the comment do not both say that there is one."""
+    timed = number(fields.get(uapi.ElemAttr.TIMEOUT)) > 0
+    said = _UNTIL.fullmatch(comment_in(fields.get(uapi.ElemAttr.USERDATA)))
+    if not timed and said is None:
+        return None
+    return int(said[1]) if timed and said else FOREIGN_END

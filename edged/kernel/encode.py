@@ -1,0 +1,133 @@
+"""The plan as netlink messages, pure: one `match` over the steps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import assert_never
+
+from edged.addresses import Family
+from edged.kernel import uapi
+from edged.kernel.attrs import attribute, be32, be64, nest, text
+from edged.kernel.batch import Message
+from edged.kernel.elements import encode_bounds, encode_elements
+from edged.kernel.identity import comment_of
+from edged.kernel.rules import encode_rule
+from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
+from edged.ruleset import plan as steps
+from edged.ruleset.plan import Lock, Plan, Step, describe
+from edged.ruleset.tree import AddressSet, Chain, Rule
+
+FLAGS_OF = {
+    Lock.NONE: 0,
+    Lock.OWNER: uapi.TABLE_F_OWNER,
+    Lock.OWNER_PERSIST: uapi.TABLE_F_OWNER | uapi.TABLE_F_PERSIST,
+}
+KEY_TYPE_OF = {Family.IPV4: 7, Family.IPV6: 8}  # nft's datatypes ipv4_addr and ipv6_addr
+_BIG_ENDIAN_KEYS = bytes((0, 4)) + struct.pack("=I", 2)  # NFTNL_UDATA_SET_KEYBYTEORDER: how nft prints the keys
+
+
+def encode_plan(plan: Plan, now: float) -> tuple[Message, ...]:
+    """The plan's messages in order; `now` is in seconds since the epoch."""
+    # Chains that go may jump to each other, and one that is still jumped to cannot be removed (EBUSY): empty them all first.
+    going = [step for step in plan.steps if isinstance(step, steps.RemoveChain)]
+    messages: list[Message] = []
+    for step in plan.steps:
+        if going and step is going[0]:
+            messages += (_flush(plan.table, gone.name, describe(gone)) for gone in going)
+        messages += _encode_step(step, plan.table, now)
+    return tuple(messages)
+
+
+def _encode_step(step: Step, table: str, now: float) -> Iterator[Message]:
+    label = describe(step)
+    match step:
+        case steps.CreateTable(lock):
+            flags = uapi.NLM_F_CREATE | uapi.NLM_F_EXCL
+            yield Message(Msg.NEWTABLE, flags, _table(table, FLAGS_OF[lock]), label)
+        case steps.AdoptTable():
+            yield Message(Msg.NEWTABLE, uapi.NLM_F_CREATE, _table(table, FLAGS_OF[Lock.OWNER_PERSIST]), label)
+        case steps.DestroyTable():
+            yield Message(Msg.DELTABLE, 0, text(TableAttr.NAME, table), label)
+        case steps.AddCounter(counter):
+            body = _counter_head(table, counter.name) + nest(
+                ObjAttr.DATA, be64(ObjAttr.COUNTER_BYTES, 0), be64(ObjAttr.COUNTER_PACKETS, 0)
+            )
+            yield Message(Msg.NEWOBJ, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, body, label)
+        case steps.AddSet(made):
+            yield Message(Msg.NEWSET, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _set(table, made), label)
+        case steps.AddElements(target, elements):
+            for chunk in encode_elements(target.family, elements, now):
+                yield Message(Msg.NEWSETELEM, uapi.NLM_F_CREATE, _element_list(table, target.name, chunk), label)
+        case steps.RemoveElements(target, elements):
+            for chunk in encode_bounds(target.family, elements):
+                yield Message(Msg.DELSETELEM, 0, _element_list(table, target.name, chunk), label)
+        case steps.AddChain(chain):
+            yield Message(Msg.NEWCHAIN, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _chain(table, chain), label)
+        case steps.FillChain(chain):
+            # Flushed and filled in one batch, the chain stays: what waits in a queue survives (promise 6).
+            yield _flush(table, chain.name, label)
+            for rule in chain.rules:
+                yield _rule(table, chain, rule)
+        case steps.RemoveChain(name):
+            yield Message(Msg.DELCHAIN, 0, text(ChainAttr.TABLE, table) + text(ChainAttr.NAME, name), label)
+        case steps.RemoveSet(name):
+            yield Message(Msg.DELSET, 0, text(SetAttr.TABLE, table) + text(SetAttr.NAME, name), label)
+        case steps.RemoveCounter(name):
+            yield Message(Msg.DELOBJ, 0, _counter_head(table, name), label)
+        case _:
+            assert_never(step)
+
+
+def _table(name: str, flags: int) -> bytes:
+    return text(TableAttr.NAME, name) + be32(TableAttr.FLAGS, flags)
+
+
+def _counter_head(table: str, name: str) -> bytes:
+    return text(ObjAttr.TABLE, table) + text(ObjAttr.NAME, name) + be32(ObjAttr.TYPE, uapi.OBJECT_COUNTER)
+
+
+def _set(table: str, made: AddressSet) -> bytes:
+    flags = uapi.SET_INTERVAL | (uapi.SET_TIMEOUT if made.expiring else 0)
+    return b"".join(
+        (
+            text(SetAttr.TABLE, table),
+            text(SetAttr.NAME, made.name),
+            be32(SetAttr.FLAGS, flags),
+            be32(SetAttr.KEY_TYPE, KEY_TYPE_OF[made.family]),
+            be32(SetAttr.KEY_LEN, made.family.bits // 8),
+            be32(SetAttr.ID, 1),  # the kernel asks for one; only anonymous sets are referred to by it
+            attribute(SetAttr.USERDATA, _BIG_ENDIAN_KEYS),
+        )
+    )
+
+
+def _element_list(table: str, name: str, chunk: bytes) -> bytes:
+    return text(ElemAttr.LIST_TABLE, table) + text(ElemAttr.LIST_SET, name) + nest(ElemAttr.LIST_ELEMENTS, chunk)
+
+
+def _chain(table: str, chain: Chain) -> bytes:
+    body = text(ChainAttr.TABLE, table) + text(ChainAttr.NAME, chain.name)
+    if chain.hook is None:
+        return body
+    number = be32(ChainAttr.HOOK_NUM, uapi.HOOKS.index(chain.hook.name))
+    hook = nest(ChainAttr.HOOK, number, be32(ChainAttr.HOOK_PRIORITY, chain.hook.priority))
+    return body + hook + be32(ChainAttr.POLICY, uapi.NF_ACCEPT) + text(ChainAttr.TYPE, "filter")
+
+
+def _flush(table: str, chain: str, label: str) -> Message:
+    """Delete the rules of a chain: DELRULE that names no rule."""
+    return Message(Msg.DELRULE, 0, text(RuleAttr.TABLE, table) + text(RuleAttr.CHAIN, chain), label)
+
+
+def _rule(table: str, chain: Chain, rule: Rule) -> Message:
+    expressions = encode_rule(rule)
+    body = b"".join(
+        (
+            text(RuleAttr.TABLE, table),
+            text(RuleAttr.CHAIN, chain.name),
+            nest(RuleAttr.EXPRESSIONS, expressions),
+            attribute(RuleAttr.USERDATA, comment_of(rule, expressions)),
+        )
+    )
+    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, f"chain {chain.name}, rule {rule.name}")

@@ -1,0 +1,151 @@
+"""nftables' expressions, each as bytes: one function an expression.
+
+An expression works on registers: it loads one, compares one, or sets the verdict. A rule's expressions run in their order;
+the first that does not hold ends the rule. Every one here uses register 1 only.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+from edged.kernel import uapi
+from edged.kernel.attrs import attribute, be16, be32, be64, nest, text, u8
+from edged.ruleset.tree import ConntrackState
+
+_VERDICT_REGISTER = 0
+_REGISTER = 1
+_INTERFACE_NAME_SIZE = 16  # IFNAMSIZ
+
+
+class MetaKey(IntEnum):
+    """NFT_META_*: what the packet carries beside its bytes."""
+
+    IIFNAME = 6
+    OIFNAME = 7
+    NFPROTO = 15
+    L4PROTO = 16
+
+
+class CtKey(IntEnum):
+    """NFT_CT_*: what conntrack says."""
+
+    STATE = 0
+    DIRECTION = 1
+
+
+class HeaderBase(IntEnum):
+    """NFT_PAYLOAD_*: where an offset into the packet starts."""
+
+    NETWORK = 1
+    TRANSPORT = 2
+
+
+class Comparison(IntEnum):
+    """NFT_CMP_*."""
+
+    EQUAL = 0
+    NOT_EQUAL = 1
+
+
+class VerdictCode(IntEnum):
+    """NF_* and NFT_*: where the packet goes."""
+
+    DROP = 0
+    ACCEPT = 1
+    JUMP = -3
+    GOTO = -4
+    RETURN = -5
+
+
+# NF_CT_STATE_BIT and its neighbours (net/netfilter/nf_conntrack.h): 1 << ip_conntrack_info % 3 + 1
+STATE_BITS = {
+    ConntrackState.INVALID: 0x01,
+    ConntrackState.ESTABLISHED: 0x02,
+    ConntrackState.RELATED: 0x04,
+    ConntrackState.NEW: 0x08,
+    ConntrackState.UNTRACKED: 0x40,
+}
+
+
+def _expression(name: str, *attributes: bytes) -> bytes:
+    return nest(uapi.LIST_ELEM, text(uapi.EXPR_NAME, name), nest(uapi.EXPR_DATA, *attributes))
+
+
+def _value(kind: int, data: bytes) -> bytes:
+    return nest(kind, attribute(uapi.DATA_VALUE, data))
+
+
+def meta(key: MetaKey) -> bytes:
+    """Load a piece of what the packet carries."""
+    return _expression("meta", be32(2, key), be32(1, _REGISTER))
+
+
+def ct(key: CtKey) -> bytes:
+    """Load what conntrack says; `direction` ends the rule where there is no connection."""
+    return _expression("ct", be32(2, key), be32(1, _REGISTER))
+
+
+def payload(base: HeaderBase, offset: int, length: int) -> bytes:
+    """Load bytes of the packet; ends the rule where the packet is shorter."""
+    return _expression("payload", be32(1, _REGISTER), be32(2, base), be32(3, offset), be32(4, length))
+
+
+def cmp(comparison: Comparison, data: bytes) -> bytes:
+    """Go on where the register compares so with the data, over the length of the data."""
+    return _expression("cmp", be32(1, _REGISTER), be32(2, comparison), _value(3, data))
+
+
+def bitwise_and(mask: int) -> bytes:
+    """Keep those bits of a number of 32 bits in the machine's byte order."""
+    packed = struct.pack("=I", mask)
+    return _expression("bitwise", be32(1, _REGISTER), be32(2, _REGISTER), be32(3, 4), _value(4, packed), _value(5, bytes(4)))
+
+
+def lookup(set_name: str) -> bytes:
+    """Go on where the register's value is in the set."""
+    return _expression("lookup", text(1, set_name), be32(2, _REGISTER))
+
+
+def lookup_missing(set_name: str) -> bytes:
+    """Go on where the register's value is not in the set."""
+    return _expression("lookup", text(1, set_name), be32(2, _REGISTER), be32(5, 1))
+
+
+def limit_over(packets_per_second: int, burst: int) -> bytes:
+    """Go on for packets beyond the rate (NFT_LIMIT_F_INV)."""
+    return _expression("limit", be64(1, packets_per_second), be64(2, 1), be32(3, burst), be32(4, 0), be32(5, 1))
+
+
+def count_in(counter: str) -> bytes:
+    """Count the packet in a named counter."""
+    return _expression("objref", be32(1, uapi.OBJECT_COUNTER), text(2, counter))
+
+
+def verdict(code: VerdictCode, chain: str | None = None) -> bytes:
+    """Set the verdict; jump and goto name a chain."""
+    target = (text(uapi.VERDICT_CHAIN, chain),) if chain is not None else ()
+    decision = nest(uapi.DATA_VERDICT, be32(uapi.VERDICT_CODE, code), *target)
+    return _expression("immediate", be32(1, _VERDICT_REGISTER), nest(2, decision))
+
+
+def reject_with_reset() -> bytes:
+    """Drop, and answer with a TCP reset; the packet must be TCP by then (NFT_REJECT_TCP_RST)."""
+    return _expression("reject", be32(1, 1), u8(2, 0))
+
+
+def queue(number: int) -> bytes:
+    """Hand the packet to a user-space queue, or let it by where nobody listens (bypass)."""
+    return _expression("queue", be16(1, number), be16(2, 1), be16(3, 1))
+
+
+def meta_equals(key: MetaKey, data: bytes) -> bytes:
+    """Load and compare: what nft writes for one `meta` match."""
+    return meta(key) + cmp(Comparison.EQUAL, data)
+
+
+def interface_name(name: str) -> bytes:
+    """What an interface's name is compared with: all 16 bytes, or a prefix where the name ends in *."""
+    if name.endswith("*"):
+        return name[:-1].encode()
+    return name.encode().ljust(_INTERFACE_NAME_SIZE, b"\0")

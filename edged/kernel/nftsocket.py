@@ -1,0 +1,228 @@
+"""The netlink socket to nftables: requests, dumps and transactions, with the kernel's errors in words.
+
+The socket owns the tables it makes with the owner flag, by its netlink port: all writes go through this one, and it can be
+handed over as a file descriptor (systemd keeps it over a restart).
+
+It is a plain AF_NETLINK socket, not one from pyroute2: `AsyncNFTSocket().setup_socket()` returns just such a `socket.socket`
+with EXT_ACK unset, for 150 ms of imports that commands which only look must not pay, and it cannot take over an inherited
+descriptor. pyroute2's message classes lose errors and miswrite numbers (0.9.7), so nothing else of it would be used here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+from edged.errors import KernelError, StalePlan, TableHeld
+from edged.kernel import uapi
+from edged.kernel.attrs import number
+from edged.kernel.batch import Batch
+from edged.kernel.messages import Refusal, Reply, nft, pack, refusal, unpack
+from edged.kernel.namespace import open_netlink
+
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
+_SNDBUF_MAX = 2147483646
+_RECEIVE_SIZE = 256 * 1024  # a buffer of 16 KiB silently cut dumps in half
+_ANSWER_SECONDS = 10  # the kernel answers before send returns; only a broken one lets this pass
+
+
+class DumpTornError(Exception):
+    """A commit came in while the kernel was listing; the list is of no single generation."""
+
+
+class NftSocket:
+    """A netlink socket to nftables, for one thread at a time."""
+
+    def __init__(self, netns: str | None = None, fileno: int | None = None) -> None:
+        """Open one in the present or the named network namespace, or take over an inherited descriptor."""
+        if fileno is None:
+            self._socket = open_netlink(uapi.NETLINK_NETFILTER, netns)
+        else:
+            self._socket = socket.socket(fileno=fileno)
+            self._socket.settimeout(None)  # blocking, whatever its former holder wanted
+        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
+        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_EXT_ACK, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
+        self._buffer = memoryview(bytearray(_RECEIVE_SIZE))
+        self._sequence = 0
+        self._errors_waiting()  # what a former holder of the descriptor did not come to read
+
+    @property
+    def port(self) -> int:
+        """The netlink port, by which the kernel knows the owner of a table."""
+        address: tuple[int, int] = self._socket.getsockname()
+        return address[0]
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the descriptor; the kernel lets go of what this port owns once no copy of it is open."""
+        self._socket.close()
+
+    # --- reading ---
+
+    def generation(self) -> int:
+        """The ruleset's generation id. Raises KernelError."""
+        answer = self.get(uapi.Msg.GETGEN, b"")
+        return number(answer.get(uapi.GenAttr.ID)) if answer else 0
+
+    def get(self, kind: int, body: bytes) -> dict[int, bytes] | None:
+        """The attributes of one object; None where there is no such object. Raises KernelError."""
+        sequence = self._request(kind, uapi.NLM_F_REQUEST, body, uapi.NFPROTO_INET)
+        while True:
+            for reply in self._receive():
+                if reply.sequence == sequence:
+                    if reply.kind != uapi.NLMSG_ERROR:
+                        return reply.attributes
+                    self._raise_unless(errno.ENOENT, reply)
+                    return None
+
+    def dump(self, kind: int, body: bytes = b"", family: int = uapi.NFPROTO_INET) -> list[Reply]:
+        """All objects of a kind. Raises DumpTornError where a commit came in between, KernelError."""
+        sequence = self._request(kind, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, body, family)
+        found: list[Reply] = []
+        torn = False
+        while True:
+            for reply in self._receive():
+                if reply.sequence != sequence:
+                    continue
+                torn = torn or bool(reply.flags & uapi.NLM_F_DUMP_INTR)
+                if reply.kind == uapi.NLMSG_ERROR:
+                    self._raise_unless(errno.ENOENT, reply)  # the table or set went away between two dumps
+                    raise DumpTornError
+                if reply.kind != uapi.NLMSG_DONE:
+                    found.append(reply)
+                elif torn:
+                    raise DumpTornError
+                else:
+                    return found
+
+    def _request(self, kind: int, flags: int, body: bytes, family: int) -> int:
+        self._sequence += 1
+        self._socket.send(pack(nft(kind), flags, self._sequence, body, family=family))
+        return self._sequence
+
+    def _receive(self) -> Iterator[Reply]:
+        try:
+            size = self._socket.recv_into(self._buffer)
+        except OSError as failed:
+            raise KernelError(f"nftables did not answer: {failed}", errno=failed.errno or 0) from failed
+        return unpack(self._buffer[:size])
+
+    @staticmethod
+    def _raise_unless(expected: int, reply: Reply) -> None:
+        refused = refusal(reply)
+        if refused is not None and refused.errno != expected:
+            raise _reading_failed(refused)
+
+    # --- writing ---
+
+    def commit(self, batch: Batch) -> None:
+        """Carry the batch out, all of it or nothing.
+
+        Raises StalePlan where the batch was worked out for another generation, TableHeld where another process owns the
+        table, KernelError where the kernel refuses a message.
+        """
+        before = self.generation()
+        first = self._next_sequences(batch)
+        answers_lost = self._transact(batch, first, batch.encode(first))
+        # ENOBUFS says that answers were dropped, not that the batch was: the generation says whether it was carried out.
+        if answers_lost and self.generation() == before:
+            raise KernelError("the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied", errno=105)
+
+    def judge(self, batch: Batch) -> None:
+        """Let the kernel judge the batch and take it back. Raises as commit does."""
+        first = self._next_sequences(batch)
+        self._transact(batch, first, batch.encode_dry(first))
+
+    def _next_sequences(self, batch: Batch) -> int:
+        first = self._sequence + 1
+        self._sequence += len(batch.messages) + 2
+        return first
+
+    def _transact(self, batch: Batch, first: int, encoded: bytes) -> bool:
+        """Send a transaction and raise the first error it met; whether answers were lost."""
+        self._send_whole(encoded)
+        refusals, answers_lost = self._errors_waiting()
+        ours = [refused for refused in refusals if first <= refused.sequence < first + len(batch.messages) + 2]
+        if ours:
+            raise _commit_failed(ours[0], batch.label(ours[0].sequence - first), len(ours) - 1)
+        return answers_lost
+
+    def _send_whole(self, encoded: bytes) -> None:
+        """One batch is one datagram, so it must fit into the send buffer; where it does not, the buffer grows."""
+        try:
+            self._socket.send(encoded)
+        except OSError as failed:
+            if failed.errno != errno.EMSGSIZE:
+                raise KernelError(f"cannot send to nftables: {failed}", errno=failed.errno or 0) from failed
+            self._grow_send_buffer(len(encoded))
+            self._socket.send(encoded)
+
+    def _grow_send_buffer(self, size: int) -> None:
+        try:
+            # the kernel doubles what is asked for
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, min(size // 2 + 4096, _SNDBUF_MAX))
+        except OSError as failed:
+            raise _reading_failed(Refusal(failed.errno or 0, 0, f"a batch of {size} bytes needs a larger buffer")) from failed
+
+    def _errors_waiting(self) -> tuple[list[Refusal], bool]:
+        """The errors that have come by now: nftables answers a batch before send returns. Whether some were lost."""
+        found: list[Refusal] = []
+        lost = False
+        while True:
+            try:
+                size = self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return found, lost
+            except OSError as failed:
+                if failed.errno != errno.ENOBUFS:
+                    raise KernelError(f"nftables did not answer: {failed}", errno=failed.errno or 0) from failed
+                lost = True
+                continue
+            errors = (refusal(reply) for reply in unpack(self._buffer[:size]) if reply.kind == uapi.NLMSG_ERROR)
+            found += (error for error in errors if error is not None)
+
+
+def _reason(refused: Refusal) -> str:
+    name = errno.errorcode.get(refused.errno, str(refused.errno))
+    said = f"{os.strerror(refused.errno)} ({name})"
+    return f"{said}: {refused.explanation}" if refused.explanation else said
+
+
+def _reading_failed(refused: Refusal) -> KernelError:
+    if refused.errno == errno.EPERM:
+        return _no_capability()
+    return KernelError(f"nftables cannot be read: {_reason(refused)}", errno=refused.errno)
+
+
+def _no_capability() -> KernelError:
+    return KernelError(
+        "nftables may not be used by this process: it lacks the capability CAP_NET_ADMIN in its network namespace; "
+        "nothing was changed. Run as root, or grant the capability.",
+        errno=errno.EPERM,
+    )
+
+
+def _commit_failed(refused: Refusal, label: str, more: int) -> KernelError | TableHeld:
+    """The exception for the first error of a batch. Without a label it is the batch itself that was refused."""
+    if refused.errno == errno.ERESTART:
+        return StalePlan("the ruleset changed since it was read; nothing was applied", errno=refused.errno)
+    if refused.errno == errno.EPERM:
+        if not label:
+            return _no_capability()
+        return TableHeld(
+            "another process owns table inet edged and alone can change it; nothing was applied, its rules stay in force. "
+            "Is an edged daemon running? Then use its control socket (edged reload)."
+        )
+    others = f" ({more} more errors in the same batch)" if more else ""
+    return KernelError(
+        f"the kernel refused: {label or 'the batch'}: {_reason(refused)}{others}; nothing was applied",
+        errno=refused.errno,
+        label=label,
+    )

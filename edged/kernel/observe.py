@@ -1,0 +1,131 @@
+"""Our table as it stands in the kernel: raw dumps to `ObservedTable`.
+
+Only what edged compares is read. Rule bodies come back as one digest each (see identity.py). Anonymous sets and bound chains
+are parts of a foreign rule and go with it, so they are left out; their rule shows as not ours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from edged.addresses import Family
+from edged.kernel import uapi
+from edged.kernel.attrs import number, parse, signed, string, text
+from edged.kernel.elements import decode_elements
+from edged.kernel.encode import KEY_TYPE_OF
+from edged.kernel.identity import fingerprint_in
+from edged.kernel.nftsocket import NftSocket
+from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
+from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.tree import Element, Hook
+
+_FAMILY_OF_KEY = {(kind, family.bits // 8): family for family, kind in KEY_TYPE_OF.items()}
+
+
+def read_table(nft: NftSocket, table: str) -> ObservedTable | None:
+    """The table, read in several dumps; None where there is none. Raises DumpTornError, KernelError."""
+    head = nft.get(Msg.GETTABLE, text(TableAttr.NAME, table))
+    if head is None:
+        return None
+    flags = number(head.get(TableAttr.FLAGS))
+    return ObservedTable(
+        ownership=_ownership(flags, number(head.get(TableAttr.OWNER)), nft.port),
+        chains=_read_chains(nft, table, is_dormant=bool(flags & uapi.TABLE_F_DORMANT)),
+        sets=_read_sets(nft, table),
+        counters=read_counters(nft, table),
+    )
+
+
+def _ownership(flags: int, owner: int, port: int) -> Ownership:
+    """When the owner's socket closes, the kernel takes the owner flag off a persisting table and leaves the persist flag."""
+    if flags & uapi.TABLE_F_OWNER:
+        return Ownership.OURS if owner == port else Ownership.ANOTHER
+    return Ownership.ORPHANED if flags & uapi.TABLE_F_PERSIST else Ownership.OPEN
+
+
+def _read_chains(nft: NftSocket, table: str, *, is_dormant: bool) -> dict[str, ObservedChain]:
+    rules = _read_rules(nft, table)
+    chains: dict[str, ObservedChain] = {}
+    for reply in nft.dump(Msg.GETCHAIN, text(ChainAttr.TABLE, table)):
+        fields = reply.attributes
+        # older kernels do not filter this dump by table
+        if string(fields.get(ChainAttr.TABLE)) != table or number(fields.get(ChainAttr.FLAGS)) & uapi.CHAIN_BINDING:
+            continue
+        name = string(fields.get(ChainAttr.NAME))
+        chains[name] = ObservedChain(name, None if is_dormant else _hook(fields), tuple(rules[name]))
+    return chains
+
+
+def _hook(fields: dict[int, bytes]) -> Hook | None:
+    """The hook; where type or policy is not what edged gives a base chain, one that equals none of edged's.
+
+    A dormant table's base chains (`flags dormant`) have no hook at all, which is what the caller says of them.
+    """
+    if ChainAttr.HOOK not in fields:
+        return None
+    hook = parse(fields[ChainAttr.HOOK])
+    index = number(hook.get(ChainAttr.HOOK_NUM))
+    name = uapi.HOOKS[index] if index < len(uapi.HOOKS) else f"hook {index}"
+    kind, policy = string(fields.get(ChainAttr.TYPE)), number(fields.get(ChainAttr.POLICY))
+    if kind != "filter":
+        name += f" (type {kind})"
+    if policy != uapi.NF_ACCEPT:
+        name += " (policy drop)"
+    return Hook(name, signed(hook.get(ChainAttr.HOOK_PRIORITY)))
+
+
+def _read_rules(nft: NftSocket, table: str) -> defaultdict[str, list[str]]:
+    """The fingerprints of the rules of each chain, in their order."""
+    rules: defaultdict[str, list[str]] = defaultdict(list)
+    for reply in nft.dump(Msg.GETRULE, text(RuleAttr.TABLE, table)):
+        fields = reply.attributes
+        if string(fields.get(RuleAttr.TABLE)) == table:
+            found = fingerprint_in(fields.get(RuleAttr.USERDATA), fields.get(RuleAttr.EXPRESSIONS, b""))
+            rules[string(fields.get(RuleAttr.CHAIN))].append(found)
+    return rules
+
+
+def _read_sets(nft: NftSocket, table: str) -> dict[str, ObservedSet]:
+    sets: dict[str, ObservedSet] = {}
+    for name, fields in _set_heads(nft, table):
+        family = _family(fields)
+        expiring = bool(number(fields.get(SetAttr.FLAGS)) & uapi.SET_TIMEOUT)
+        # the elements of a set that has to go anyway do not matter, and a foreign one may be huge: dumps are quadratic
+        elements = frozenset() if family is None else _read_elements(nft, table, name, family)
+        sets[name] = ObservedSet(name, family, expiring, elements)
+    return sets
+
+
+def _set_heads(nft: NftSocket, table: str) -> list[tuple[str, dict[int, bytes]]]:
+    replies = (reply.attributes for reply in nft.dump(Msg.GETSET, text(SetAttr.TABLE, table)))
+    return [
+        (string(fields.get(SetAttr.NAME)), fields)
+        for fields in replies
+        if string(fields.get(SetAttr.TABLE)) == table and not number(fields.get(SetAttr.FLAGS)) & uapi.SET_ANONYMOUS
+    ]
+
+
+def _family(fields: dict[int, bytes]) -> Family | None:
+    """The family of a set as edged makes it; None for any other shape."""
+    plain = number(fields.get(SetAttr.FLAGS)) & ~uapi.SET_TIMEOUT == uapi.SET_INTERVAL
+    if not plain or number(fields.get(SetAttr.TIMEOUT)):  # a default timeout would end elements that have no end
+        return None
+    return _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
+
+
+def _read_elements(nft: NftSocket, table: str, name: str, family: Family) -> frozenset[Element]:
+    replies = nft.dump(Msg.GETSETELEM, text(ElemAttr.LIST_TABLE, table) + text(ElemAttr.LIST_SET, name))
+    return decode_elements(family, (reply.attributes.get(ElemAttr.LIST_ELEMENTS, b"") for reply in replies))
+
+
+def read_counters(nft: NftSocket, table: str) -> dict[str, CounterValue]:
+    """The table's named counters; empty where there is no such table. Raises DumpTornError, KernelError."""
+    counters: dict[str, CounterValue] = {}
+    for reply in nft.dump(Msg.GETOBJ, text(ObjAttr.TABLE, table)):
+        fields = reply.attributes
+        if string(fields.get(ObjAttr.TABLE)) != table or number(fields.get(ObjAttr.TYPE)) != uapi.OBJECT_COUNTER:
+            continue
+        data = parse(fields.get(ObjAttr.DATA, b""))
+        packets, counted = number(data.get(ObjAttr.COUNTER_PACKETS)), number(data.get(ObjAttr.COUNTER_BYTES))
+        counters[string(fields.get(ObjAttr.NAME))] = CounterValue(packets, counted)
+    return counters

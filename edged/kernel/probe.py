@@ -1,0 +1,165 @@
+"""What this kernel can do, found out by dry runs in a scratch table that is never committed.
+
+A dry run is a batch without its end: the kernel checks and builds everything, then takes it back; the generation does not
+change. It may load modules, as the real rule would.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from edged.addresses import Family, Range
+from edged.errors import KernelError
+from edged.kernel import Capabilities, uapi
+from edged.kernel import expressions as ex
+from edged.kernel.attrs import be32, each, nest, parse, string, text
+from edged.kernel.batch import Batch, Message
+from edged.kernel.encode import encode_plan
+from edged.kernel.nftsocket import NftSocket
+from edged.kernel.uapi import FlowtableAttr, Msg, RuleAttr, TableAttr
+from edged.ruleset.plan import AddChain, AddCounter, AddElements, AddSet, CreateTable, Lock, Plan, Step
+from edged.ruleset.tree import AddressSet, Chain, Counter, Direction, Element, Hook
+
+_SCRATCH = "edged_probe"
+_CHAIN = Chain("probe", hook=Hook())
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A thing that a kernel may lack: what edged wants it for, and what it does instead."""
+
+    purpose: str
+    otherwise: str
+
+
+FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {
+        "table_owner": Feature(
+            "keeps other programs from changing or flushing table inet edged (Linux 5.12)",
+            "anyone with CAP_NET_ADMIN can change it; the daemon notices and repairs it within milliseconds",
+        ),
+        "table_persist": Feature(
+            "an owned table stays when its owner ends (Linux 6.9)",
+            "the owned table would go with its socket: systemd keeps that over a restart, and edged apply leaves a table unowned",
+        ),
+        "inet_filter": Feature(
+            "base chains of the inet family, which see IPv4 and IPv6 being forwarded",
+            "no policy can be enforced on this kernel",
+        ),
+        "interval_sets": Feature("sets of prefixes, for pools and exemptions", "no policy can be enforced on this kernel"),
+        "timeouts": Feature("exemptions that end by themselves in the kernel", "no policy can be enforced on this kernel"),
+        "counters": Feature("named counters, which keep their value over an update", "no policy can be enforced on this kernel"),
+        "conntrack": Feature(
+            "tells answers from unsolicited packets, and reassembles fragments before the port rules",
+            "ip53b cannot let answers to a subscriber's own port 53 pass; fragments pass unseen",
+        ),
+        "limit": Feature("bounds how many TCP resets edged sends", "op25b cannot bound its resets"),
+        "reject": Feature(
+            "answers a refused connection with a TCP reset", "op25b can only drop, so mail clients hang until they give up"
+        ),
+        "queue": Feature(
+            "hands packets of undecided flows to user space (no policy of this release needs it)",
+            "nothing is missing",
+        ),
+        "flowtable": Feature(
+            "lets other programs offload flows past every rule (edged itself never does)",
+            "no flowtable can bypass the policies on this kernel",
+        ),
+        "destroy": Feature(
+            "deletes without complaint what may be gone already (Linux 6.3)",
+            "edged deletes exactly what it has seen, and looks again where that changed",
+        ),
+    }
+)
+
+
+def probe(nft: NftSocket) -> Capabilities:
+    """Try each feature by a dry run. Raises KernelError where nftables itself cannot be used."""
+    if not _works(nft, _table(Lock.NONE)):
+        raise KernelError("this kernel has no nftables of the inet family (CONFIG_NF_TABLES_INET); edged needs it")
+    return Capabilities(MappingProxyType({name: _works(nft, messages) for name, messages in _trials().items()}))
+
+
+def _works(nft: NftSocket, messages: tuple[Message, ...]) -> bool:
+    try:
+        nft.judge(Batch(messages))
+    except KernelError as refused:
+        if refused.errno == errno.EPERM:  # a missing capability says nothing about the kernel
+            raise
+        return False
+    return True
+
+
+def _trials() -> dict[str, tuple[Message, ...]]:
+    plain = _table(Lock.NONE)
+    filtered = plain + _steps(AddChain(_CHAIN))
+    ranges = (Element(Range(1, 2)),)
+    ending = (Element(Range(1, 2), until=60),)
+    return {
+        "table_owner": _table(Lock.OWNER),
+        "table_persist": _table(Lock.OWNER_PERSIST),
+        "inet_filter": filtered,
+        "interval_sets": plain + _filled(AddressSet("probe", Family.IPV6), ranges),
+        "timeouts": plain + _filled(AddressSet("probe", Family.IPV6, expiring=True), ending),
+        "counters": plain + _steps(AddCounter(Counter("probe", Direction.UP, Family.IPV4, "drop"))),
+        "conntrack": (*filtered, _rule(ex.ct(ex.CtKey.DIRECTION) + ex.cmp(ex.Comparison.EQUAL, b"\1"))),
+        "limit": (*filtered, _rule(ex.limit_over(1, 1))),
+        "reject": (*filtered, _rule(ex.meta_equals(ex.MetaKey.L4PROTO, b"\6") + ex.reject_with_reset())),
+        "queue": (*filtered, _rule(ex.queue(0))),
+        "flowtable": (*plain, _flowtable()),
+        "destroy": (Message(Msg.DESTROYTABLE, 0, text(TableAttr.NAME, _SCRATCH), "destroy"),),
+    }
+
+
+def _steps(*steps: Step) -> tuple[Message, ...]:
+    return encode_plan(Plan(steps, 0, _SCRATCH), now=0.0)
+
+
+def _table(lock: Lock) -> tuple[Message, ...]:
+    return _steps(CreateTable(lock))
+
+
+def _filled(made: AddressSet, elements: tuple[Element, ...]) -> tuple[Message, ...]:
+    return _steps(AddSet(made), AddElements(made, elements))
+
+
+def _rule(expressions: bytes) -> Message:
+    body = text(RuleAttr.TABLE, _SCRATCH) + text(RuleAttr.CHAIN, _CHAIN.name) + nest(RuleAttr.EXPRESSIONS, expressions)
+    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, "rule")
+
+
+def _flowtable() -> Message:
+    hook = nest(FlowtableAttr.HOOK, be32(FlowtableAttr.HOOK_NUM, 0), be32(FlowtableAttr.HOOK_PRIORITY, 0))
+    body = text(FlowtableAttr.TABLE, _SCRATCH) + text(FlowtableAttr.NAME, "probe") + hook
+    return Message(Msg.NEWFLOWTABLE, uapi.NLM_F_CREATE, body, "flowtable")
+
+
+@dataclass(frozen=True, slots=True)
+class Flowtable:
+    """A flowtable of another program: the flows in it pass every hook and qdisc unseen (semantics G-5)."""
+
+    family: str
+    table: str
+    name: str
+    devices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name} ({', '.join(self.devices) or 'no devices'})"
+
+
+_FAMILIES = {0: "unspec", 1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+
+
+def foreign_flowtables(nft: NftSocket) -> tuple[Flowtable, ...]:
+    """All flowtables, none of which is edged's. Raises KernelError, DumpTornError."""
+    found = []
+    for reply in nft.dump(Msg.GETFLOWTABLE, family=uapi.NFPROTO_UNSPEC):
+        fields = reply.attributes
+        hook = parse(fields.get(FlowtableAttr.HOOK, b""))
+        devices = tuple(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b"")))
+        family = _FAMILIES.get(reply.family, str(reply.family))
+        found.append(Flowtable(family, string(fields.get(FlowtableAttr.TABLE)), string(fields.get(FlowtableAttr.NAME)), devices))
+    return tuple(found)

@@ -1,0 +1,180 @@
+"""Numbers of the kernel's netlink interface: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- linux/netlink.h ---
+NETLINK_ROUTE: Final = 0
+NETLINK_NETFILTER: Final = 12
+SOL_NETLINK: Final = 270
+NETLINK_ADD_MEMBERSHIP: Final = 1
+NETLINK_CAP_ACK: Final = 10
+NETLINK_EXT_ACK: Final = 11
+NLM_F_REQUEST: Final = 0x001
+NLM_F_DUMP_INTR: Final = 0x010
+NLM_F_CAPPED: Final = 0x100
+NLM_F_ACK_TLVS: Final = 0x200
+NLM_F_DUMP: Final = 0x300
+NLM_F_EXCL: Final = 0x200
+NLM_F_CREATE: Final = 0x400
+NLM_F_APPEND: Final = 0x800
+NLMSG_ERROR: Final = 2
+NLMSG_DONE: Final = 3
+NLMSGERR_ATTR_MSG: Final = 1
+
+# --- linux/netfilter/nfnetlink.h, linux/netfilter.h ---
+NFNL_SUBSYS_NFTABLES: Final = 10
+NFNL_BATCH_BEGIN: Final = 0x10
+NFNL_BATCH_END: Final = 0x11
+NFNL_BATCH_GENID: Final = 1
+NFNLGRP_NFTABLES: Final = 7
+NFPROTO_UNSPEC: Final = 0
+NFPROTO_INET: Final = 1
+NFPROTO_IPV4: Final = 2
+NFPROTO_IPV6: Final = 10
+HOOKS: Final = ("prerouting", "input", "forward", "output", "postrouting", "ingress")
+NF_DROP: Final = 0
+NF_ACCEPT: Final = 1
+
+
+class Msg:
+    """NFT_MSG_*."""
+
+    NEWTABLE: Final = 0
+    GETTABLE: Final = 1
+    DELTABLE: Final = 2
+    NEWCHAIN: Final = 3
+    GETCHAIN: Final = 4
+    DELCHAIN: Final = 5
+    NEWRULE: Final = 6
+    GETRULE: Final = 7
+    DELRULE: Final = 8
+    NEWSET: Final = 9
+    GETSET: Final = 10
+    DELSET: Final = 11
+    NEWSETELEM: Final = 12
+    GETSETELEM: Final = 13
+    DELSETELEM: Final = 14
+    NEWGEN: Final = 15
+    GETGEN: Final = 16
+    NEWOBJ: Final = 18
+    GETOBJ: Final = 19
+    DELOBJ: Final = 20
+    NEWFLOWTABLE: Final = 22
+    GETFLOWTABLE: Final = 23
+    DESTROYTABLE: Final = 26
+
+
+class TableAttr:
+    """NFTA_TABLE_*."""
+
+    NAME: Final = 1
+    FLAGS: Final = 2
+    OWNER: Final = 7
+
+
+TABLE_F_DORMANT: Final = 1
+TABLE_F_OWNER: Final = 2
+TABLE_F_PERSIST: Final = 4
+
+
+class ChainAttr:
+    """NFTA_CHAIN_* and NFTA_HOOK_*."""
+
+    TABLE: Final = 1
+    NAME: Final = 3
+    HOOK: Final = 4
+    POLICY: Final = 5
+    TYPE: Final = 7
+    FLAGS: Final = 10
+    HOOK_NUM: Final = 1
+    HOOK_PRIORITY: Final = 2
+
+
+CHAIN_BINDING: Final = 4
+
+
+class RuleAttr:
+    """NFTA_RULE_*."""
+
+    TABLE: Final = 1
+    CHAIN: Final = 2
+    EXPRESSIONS: Final = 4
+    USERDATA: Final = 7
+
+
+LIST_ELEM: Final = 1
+EXPR_NAME: Final = 1
+EXPR_DATA: Final = 2
+
+
+class SetAttr:
+    """NFTA_SET_*."""
+
+    TABLE: Final = 1
+    NAME: Final = 2
+    FLAGS: Final = 3
+    KEY_TYPE: Final = 4
+    KEY_LEN: Final = 5
+    ID: Final = 10
+    TIMEOUT: Final = 11
+    USERDATA: Final = 13
+
+
+SET_ANONYMOUS: Final = 0x01
+SET_INTERVAL: Final = 0x04
+SET_TIMEOUT: Final = 0x10
+
+
+class ElemAttr:
+    """NFTA_SET_ELEM_LIST_* and NFTA_SET_ELEM_*."""
+
+    LIST_TABLE: Final = 1
+    LIST_SET: Final = 2
+    LIST_ELEMENTS: Final = 3
+    KEY: Final = 1
+    FLAGS: Final = 3
+    TIMEOUT: Final = 4
+    USERDATA: Final = 6
+
+
+ELEM_INTERVAL_END: Final = 1
+DATA_VALUE: Final = 1
+DATA_VERDICT: Final = 2
+VERDICT_CODE: Final = 1
+VERDICT_CHAIN: Final = 2
+
+
+class ObjAttr:
+    """NFTA_OBJ_* and NFTA_COUNTER_*."""
+
+    TABLE: Final = 1
+    NAME: Final = 2
+    TYPE: Final = 3
+    DATA: Final = 4
+    COUNTER_BYTES: Final = 1
+    COUNTER_PACKETS: Final = 2
+
+
+OBJECT_COUNTER: Final = 1
+
+
+class GenAttr:
+    """NFTA_GEN_*."""
+
+    ID: Final = 1
+    PROC_PID: Final = 2
+    PROC_NAME: Final = 3
+
+
+class FlowtableAttr:
+    """NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_* and NFTA_DEVICE_NAME."""
+
+    TABLE: Final = 1
+    NAME: Final = 2
+    HOOK: Final = 3
+    HOOK_NUM: Final = 1
+    HOOK_PRIORITY: Final = 2
+    HOOK_DEVS: Final = 3
+    DEVICE_NAME: Final = 1
