@@ -7,16 +7,17 @@ Nothing past this module sees a dict, a string that stands for an address, or a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
 from edged.config.document import Document, read_document
-from edged.config.files import Unreadable, list_folder, read_file, shown_path
+from edged.config.files import DiskFiles, Files, Unreadable, shown_path
 from edged.config.gateway import EdgedFile, PoolName
 from edged.config.problem import Finding, InvalidConfiguration, Problem, Severity
+from edged.config.review import review
 from edged.config.scalars import Loading
 from edged.config.validate import not_a_mapping, validate, word_expected
 from edged.policies import POLICIES, Mode, Policy, Site
@@ -37,20 +38,18 @@ class PlacedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All files of one configuration, valid; `files` are those it was read from, edged.yaml first."""
+    """All files of one configuration, valid; `sources` are the files it was read from, as read, edged.yaml first."""
 
     path: Path
     edged: EdgedFile
     places: Document
     policies: tuple[PlacedPolicy, ...]
     warnings: tuple[Problem, ...]
-    files: tuple[Path, ...]
+    sources: Mapping[Path, bytes]
 
     def site(self) -> Site:
         """The gateway as its policies see it."""
-        pools = {PoolName.DYNAMIC: self.edged.pools.dynamic, PoolName.STATIC: self.edged.pools.static}
-        gateway = self.edged.gateway
-        return Site(gateway.access, gateway.upstream, pools, self.edged.never_block, self.places.at("never_block"))
+        return _site(self.edged, self.places)
 
     def table(self, now: int) -> Table:
         """The table that enforces every policy that is not off; `now` (seconds since the epoch) ends exemptions."""
@@ -62,22 +61,28 @@ class Configuration:
         return compile_table(site.access, site.upstream, fragments)
 
 
-def load(path: Path, *, now: datetime) -> Configuration:
-    """Read edged.yaml and all it names; `now` (aware) bounds the dates in it.
+def load(path: Path, *, now: datetime, files: Files | None = None) -> Configuration:
+    """Read edged.yaml and all it names, from the disk where no other files are given; `now` (aware) bounds the dates in it.
 
     Raises InvalidConfiguration, with every problem of every file; whatever the files hold, it raises nothing else.
     """
-    return _Load(path, now).configuration()
+    return _Load(path, now, files or DiskFiles()).configuration()
+
+
+def _site(edged: EdgedFile, places: Document) -> Site:
+    pools = {PoolName.DYNAMIC: edged.pools.dynamic, PoolName.STATIC: edged.pools.static}
+    return Site(edged.gateway.access, edged.gateway.upstream, pools, edged.never_block, places.at("never_block"))
 
 
 class _Load:
     """One run over the files; problems gather as they are met."""
 
-    def __init__(self, path: Path, now: datetime) -> None:
+    def __init__(self, path: Path, now: datetime, files: Files) -> None:
         self.path = path.absolute()
         self.loading = Loading(self.path.parent, now)
         self.problems: list[Problem] = []
-        self.files: list[Path] = []
+        self.files = files
+        self.sources: dict[Path, bytes] = {}
         self.order: dict[str, int] = {}
 
     def configuration(self) -> Configuration:
@@ -88,19 +93,29 @@ class _Load:
         edged, found = validate(EdgedFile, document, self.loading)
         self.add(found)
         policies = self.policies(self.rule_files(document, edged))
+        if edged is not None:
+            self.review(document, edged, policies)
         if edged is None or any(problem.severity is Severity.ERROR for problem in self.problems):
             raise self.invalid()
-        return Configuration(self.path, edged, document, policies, self.ordered(), tuple(self.files))
+        return Configuration(self.path, edged, document, policies, self.ordered(), self.sources)
+
+    def review(self, document: Document, edged: EdgedFile, policies: Iterable[PlacedPolicy]) -> None:
+        """Note what only shows across keys and files."""
+        self.add(document.problem(finding) for finding in review(edged))
+        site, now = _site(edged, document), int(self.loading.now.timestamp())
+        for policy in policies:
+            if policy.settings.mode is not Mode.OFF:
+                self.add(policy.places.problem(finding) for finding in policy.settings.review(site, now))
 
     def read(self, path: Path) -> Document | None:
         """The document of that file, its problems noted."""
         name = self.name(path)
         try:
-            raw = read_file(path)
+            raw = self.files.read(path)
         except Unreadable as error:
             self.problems.append(Problem(name, 1, 1, "", f"the file {error}"))
             return None
-        self.files.append(path)
+        self.sources[path] = raw
         document, problems = read_document(name, raw)
         self.problems += problems
         return document
@@ -112,8 +127,9 @@ class _Load:
         return name
 
     def add(self, problems: Iterable[Problem]) -> None:
-        """Note the problems, but for those at a place of which something was said before."""
-        said = {(problem.file, problem.line, problem.column) for problem in self.problems}
+        """Note the problems, but for those at a place that is known to be wrong already."""
+        wrong = (problem for problem in self.problems if problem.severity is Severity.ERROR)
+        said = {(problem.file, problem.line, problem.column) for problem in wrong}
         self.problems += (problem for problem in problems if (problem.file, problem.line, problem.column) not in said)
 
     def rule_files(self, document: Document, edged: EdgedFile | None) -> Iterator[Path]:
@@ -124,7 +140,7 @@ class _Load:
             named = document.data.get("rules") if isinstance(document.data, dict) else None
             folder = self.path.parent / (named if isinstance(named, str) and named.isprintable() else "rules.d")
         try:
-            names = list_folder(folder)
+            names = self.files.names(folder)
         except Unreadable as error:
             self.add((document.problem(Finding(("rules",), f"the folder {shown_path(folder, self.path.parent)} {error}")),))
             return
@@ -147,7 +163,7 @@ class _Load:
             policy = self.kind(document) if document is not None else None
             if document is None or policy is None:
                 continue
-            settings, found = validate(policy, document, self.loading)
+            settings, found = validate(policy, document, self.loading, policy.explain_key)
             self.add(found)
             if policy in first:
                 message = f"a policy has one file; this one is set in {first[policy].at('policy')} already"

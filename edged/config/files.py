@@ -1,11 +1,18 @@
-"""Reading the files of a configuration: what can be wrong with a file before anyone looks at what it says."""
+"""Reading the files of a configuration: what can be wrong with a file before anyone looks at what it says.
+
+The loader reads through `Files`: from the disk, or from what was stored of an earlier configuration, so that the last good
+one comes back through the very loader that took it in.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 LARGEST = 4 << 20
 
@@ -14,33 +21,65 @@ class Unreadable(Exception):
     """The file or folder cannot be read; the text says why, without its name."""
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a regular file of at most LARGEST bytes; raises Unreadable."""
-    try:
-        # O_NONBLOCK: a FIFO in the file's place must not hold up a reload
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
-                raise Unreadable("is a folder, not a file")
-            if not stat.S_ISREG(mode):
-                raise Unreadable("is not a regular file")
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise Unreadable(_reason(error)) from error
-    if len(content) > LARGEST:
-        raise Unreadable(f"is larger than {LARGEST >> 20} MiB; bulk data belongs into a list, not into YAML")
-    return content
+class Files(Protocol):
+    """Where the loader gets its files from."""
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file; raises Unreadable."""
+        ...
+
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """The names in a folder but for hidden ones, in lexical order; raises Unreadable."""
+        ...
 
 
-def list_folder(path: Path) -> tuple[str, ...]:
-    """The names in a folder but for hidden ones, in lexical order; raises Unreadable."""
-    try:
-        return tuple(sorted(name for name in os.listdir(path) if not name.startswith(".")))  # noqa: PTH208  names alone
-    except NotADirectoryError:
-        raise Unreadable("is a file, not a folder") from None
-    except OSError as error:
-        raise Unreadable(_reason(error)) from error
+class DiskFiles:
+    """The files on the disk: regular ones of at most LARGEST bytes."""
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file; raises Unreadable."""
+        try:
+            # O_NONBLOCK: a FIFO in the file's place must not hold up a reload
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+                mode = os.fstat(descriptor).st_mode
+                if stat.S_ISDIR(mode):
+                    raise Unreadable("is a folder, not a file")
+                if not stat.S_ISREG(mode):
+                    raise Unreadable("is not a regular file")
+                content = file.read(LARGEST + 1)
+        except OSError as error:
+            raise Unreadable(_reason(error)) from error
+        if len(content) > LARGEST:
+            raise Unreadable(f"is larger than {LARGEST >> 20} MiB; bulk data belongs into a list, not into YAML")
+        return content
+
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """The names in a folder but for hidden ones, in lexical order; raises Unreadable."""
+        try:
+            return tuple(sorted(name for name in os.listdir(folder) if not name.startswith(".")))  # noqa: PTH208  names alone
+        except NotADirectoryError:
+            raise Unreadable("is a file, not a folder") from None
+        except OSError as error:
+            raise Unreadable(_reason(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFiles:
+    """Files as they were read before, by absolute path."""
+
+    content: Mapping[Path, bytes]
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file; raises Unreadable."""
+        try:
+            return self.content[path]
+        except KeyError:
+            raise Unreadable("was not stored") from None
+
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """The names in a folder, in lexical order."""
+        return tuple(sorted(path.name for path in self.content if path.parent == folder))
 
 
 def shown_path(path: Path, folder: Path) -> str:

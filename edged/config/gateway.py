@@ -27,7 +27,9 @@ def _name(value: Any) -> str:  # noqa: ANN401  whatever YAML held
     import re  # noqa: PLC0415
 
     if not isinstance(value, str) or not re.fullmatch(_NAME, value):
-        raise unexpected("a name of letters, digits, '.', '_' and '-', such as gw1", value)
+        raise unexpected(
+            "a name of letters, digits, '.', '_' and '-', such as gw1", value, "quote it" if isinstance(value, int) else ""
+        )
     return value
 
 

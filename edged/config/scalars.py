@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, NetmaskValueError, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,8 +73,8 @@ def _prefix(value: Any) -> IPv4Network | IPv6Network:  # noqa: ANN401  whatever 
         raise unexpected(expected, value, _length_hint(value))
     try:
         prefix = ip_network(value, strict=False)
-    except ValueError as error:
-        raise unexpected(expected, value, _prefix_hint(value, error)) from None
+    except ValueError:
+        raise unexpected(expected, value, _prefix_hint(address, length)) from None
     if isinstance(prefix, IPv6Network):
         if "%" in value:
             raise unexpected(expected, value, "a prefix has no zone")
@@ -93,10 +93,10 @@ def _length_hint(value: str) -> str:
         return "after the slash stands a prefix length"
 
 
-def _prefix_hint(value: str, error: ValueError) -> str:
-    if isinstance(error, NetmaskValueError):
-        return f"the prefix length is at most {'128' if ':' in value else '32'}"
-    address = value.partition("/")[0]
+def _prefix_hint(address: str, length: str) -> str:
+    longest = 128 if ":" in address else 32
+    if length and int(length) > longest:
+        return f"the prefix length is at most {longest}"
     if "-" in address and "." in address:
         return "a range is written as its prefixes"
     parts = address.split(".")

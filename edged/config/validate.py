@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,16 +14,23 @@ from edged.config.problem import Finding, KeyPath, Problem, nearest, shown
 from edged.config.scalars import Loading
 
 Model = TypeVar("Model", bound=BaseModel)
+ExplainKey = Callable[[str, object], str | None]
 
 
-def validate(model: type[Model], document: Document, loading: Loading) -> tuple[Model | None, tuple[Problem, ...]]:
-    """The document's data as that model, or every problem that stands in the way."""
+def _no_more_to_say(key: str, value: object) -> str | None:  # noqa: ARG001  an ExplainKey
+    return None
+
+
+def validate(
+    model: type[Model], document: Document, loading: Loading, explain: ExplainKey = _no_more_to_say
+) -> tuple[Model | None, tuple[Problem, ...]]:
+    """The document's data as that model, or every problem that stands in the way; `explain` knows more of some unknown keys."""
     if not isinstance(document.data, dict):
         return None, (not_a_mapping(document),)
     try:
         return model.model_validate(document.data, context=loading), ()
     except ValidationError as error:
-        return None, tuple(_problems(error, model, document))
+        return None, tuple(_problems(error, model, document, explain))
 
 
 def not_a_mapping(document: Document) -> Problem:
@@ -32,7 +39,7 @@ def not_a_mapping(document: Document) -> Problem:
     return document.problem(Finding((), f"expected keys and values, got {what}"))
 
 
-def _problems(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Problem]:
+def _problems(error: ValidationError, model: type[BaseModel], document: Document, explain: ExplainKey) -> Iterator[Problem]:
     details = error.errors(include_url=False)
     misspelt = {(*path[:-1], meant) for path, meant in _misspelt(details, model)}
     for each in details:
@@ -42,7 +49,8 @@ def _problems(error: ValidationError, model: type[BaseModel], document: Document
                 if path not in misspelt:
                     yield document.problem(Finding(path, _missing(path, model)), document.key_mark(path[:-1]))
             case "extra_forbidden":
-                yield document.problem(Finding(path, _unknown_key(path, model)), document.key_mark(path))
+                message = explain(str(path[-1]), each["input"]) or _unknown_key(path, model)
+                yield document.problem(Finding(path, message), document.key_mark(path))
             case _:
                 yield document.problem(Finding(path, _reworded(each)))
 

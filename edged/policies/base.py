@@ -7,7 +7,7 @@ what the kernel holds. To add one, write its file, put its class into `edged.pol
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edged.addresses import Family, Prefix, Range, merge, of_family, segments
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
+from edged.config.problem import Finding
 from edged.origin import Origin, Places
 from edged.ruleset.fragment import Fragment
 from edged.ruleset.tree import (
@@ -109,6 +110,15 @@ class Policy(BaseModel, ABC):
     @abstractmethod
     def declare(self, site: Site, places: Places, now: int) -> Fragment:
         """What this policy wants of the kernel; pure. `now` (seconds since the epoch) ends exemptions that are over."""
+
+    def review(self, site: Site, now: int) -> Iterator[Finding]:  # noqa: ARG002  a policy may have nothing to say
+        """What an operator should hear of these settings on this site; pure, and called where the policy is not off."""
+        yield from ()
+
+    @classmethod
+    def explain_key(cls, key: str, value: object) -> str | None:  # noqa: ARG003
+        """What to say of a key that this policy does not have, where there is more to say than that."""
+        return None
 
     def discard(self, name: str, direction: Direction, family: Family, when: tuple[Match, ...], origin: Origin | None) -> Rule:
         """A rule that drops without a word, or in observe mode counts what it would have dropped (G-4)."""

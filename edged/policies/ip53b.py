@@ -7,6 +7,7 @@ and any answer would make the gateway a reflector itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from edged.addresses import of_family
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
+from edged.config.problem import Finding
 from edged.config.scalars import PrefixList
 from edged.origin import Places
 from edged.policies.base import Policy, Scope, Site, elements, exempt_elements, family_sets
+from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
 from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.tree import (
     AddressIn,
@@ -54,6 +57,17 @@ class Ip53b(Policy):
     )
     scope: Scope = Field(Scope.EXTERNAL, description="external: from upstream; all: between subscribers too")
     exempt: Exempt = Field(default_factory=Exempt)
+
+    def review(self, site: Site, now: int) -> Iterator[Finding]:
+        """What is odd about who is covered and who is exempt."""
+        yield from review_pools(self.pools, site)
+        yield from review_open_to_all(self.exempt.sources, ("exempt", "sources"))
+        yield from review_exemptions(self.exempt.subscribers, self.pools, site, now)
+
+    @classmethod
+    def explain_key(cls, key: str, value: object) -> str | None:
+        """A port cannot be chosen, and 587 and 465 can never be blocked (OP-7)."""
+        return explain_port_key(key, value, "UDP port 53")
 
     def declare(self, site: Site, places: Places, now: int) -> Fragment:
         """One chain, its sets, and the point where UDP 53 enters it."""

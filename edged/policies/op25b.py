@@ -8,6 +8,7 @@ conntrack state (OP-3), so flows that began before the rule, and packets that co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
@@ -16,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from edged.addresses import of_family
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
+from edged.config.problem import Finding
 from edged.config.scalars import PrefixList
 from edged.origin import Places
 from edged.policies.base import FamilySets, Mode, Policy, Scope, Site, elements, exempt_elements, family_sets
+from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
 from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.tree import (
     AddressIn,
@@ -76,6 +79,17 @@ class Op25b(Policy):
     scope: Scope = Field(Scope.EXTERNAL, description="external: toward and from upstream; all: between subscribers too")
     replies: Replies = Field(Replies.DROP, description="inbound TCP from port 25 to covered addresses")
     exempt: Exempt = Field(default_factory=Exempt)
+
+    def review(self, site: Site, now: int) -> Iterator[Finding]:
+        """What is odd about who is covered and who is exempt."""
+        yield from review_pools(self.pools, site)
+        yield from review_open_to_all(self.exempt.destinations, ("exempt", "destinations"))
+        yield from review_exemptions(self.exempt.subscribers, self.pools, site, now)
+
+    @classmethod
+    def explain_key(cls, key: str, value: object) -> str | None:
+        """A port cannot be chosen, and 587 and 465 can never be blocked (OP-7)."""
+        return explain_port_key(key, value, "TCP port 25")
 
     def declare(self, site: Site, places: Places, now: int) -> Fragment:
         """The two chains, their sets, and the points where TCP 25 enters them."""

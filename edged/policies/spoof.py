@@ -7,6 +7,7 @@ another policy goes to a forged source.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Literal
 
@@ -14,9 +15,11 @@ from pydantic import Field
 
 from edged.addresses import Family, Range, merge, of_family, subtract
 from edged.config.gateway import PoolName
+from edged.config.problem import Finding, Severity
 from edged.config.scalars import PrefixList
 from edged.origin import Places
 from edged.policies.base import Policy, Site, elements, family_sets
+from edged.policies.review import review_no_effect
 from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.tree import AddressIn, AddressNotIn, Direction, Side
 
@@ -29,6 +32,14 @@ class Spoof(Policy):
 
     policy: Literal["spoof"]
     multihomed: PrefixList = Field((), description="prefixes of our pools that may come in from upstream too (AS-4)")
+
+    def review(self, site: Site, now: int) -> Iterator[Finding]:  # noqa: ARG002  it has no end
+        """A family without a pool is one in which every subscriber's packet counts as forged."""
+        for family, word in ((Family.IPV4, "IPv4"), (Family.IPV6, "IPv6")):
+            if not site.addresses(PoolName, family):
+                message = f"no pool of edged.yaml has an {word} prefix, so every {word} packet of a subscriber counts as forged"
+                yield Finding(("policy",), message, Severity.WARNING)
+        yield from review_no_effect(self.multihomed, ("multihomed",), site)
 
     def declare(self, site: Site, places: Places, now: int) -> Fragment:  # noqa: ARG002  nothing here ends
         """Two sets a family, and one rule a direction and family, at the points where packets come in."""
