@@ -29,14 +29,26 @@ _BIG_ENDIAN_KEYS = bytes((0, 4)) + struct.pack("=I", 2)  # NFTNL_UDATA_SET_KEYBY
 
 def encode_plan(plan: Plan, now: float) -> tuple[Message, ...]:
     """The plan's messages in order; `now` is in seconds since the epoch."""
-    # Chains that go may jump to each other, and one that is still jumped to cannot be removed (EBUSY): empty them all first.
-    going = [step for step in plan.steps if isinstance(step, steps.RemoveChain)]
+    # Rules refer to chains, sets and counters. All that is rewritten or goes is emptied before the first rule is written, so
+    # that no order among them is wrong: not for chains that go and jump to each other (EBUSY), nor for two that swap roles.
+    emptied = chains_to_empty(plan)
     messages: list[Message] = []
     for step in plan.steps:
-        if going and step is going[0]:
-            messages += (_flush(plan.table, gone.name, describe(gone)) for gone in going)
+        if emptied and isinstance(step, steps.FillChain | steps.RemoveChain):
+            messages += (_flush(plan.table, name) for name in emptied)
+            emptied = ()
         messages += _encode_step(step, plan.table, now)
     return tuple(messages)
+
+
+def chains_to_empty(plan: Plan) -> tuple[str, ...]:
+    """The chains whose rules go: those that are removed, and those that are filled without being made by this plan."""
+    made = {step.chain.name for step in plan.steps if isinstance(step, steps.AddChain)}
+    filled = [step.chain.name for step in plan.steps if isinstance(step, steps.FillChain)]
+    return (
+        *(name for name in filled if name not in made),
+        *(step.name for step in plan.steps if isinstance(step, steps.RemoveChain)),
+    )
 
 
 def _encode_step(step: Step, table: str, now: float) -> Iterator[Message]:
@@ -65,8 +77,6 @@ def _encode_step(step: Step, table: str, now: float) -> Iterator[Message]:
         case steps.AddChain(chain):
             yield Message(Msg.NEWCHAIN, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _chain(table, chain), label)
         case steps.FillChain(chain):
-            # Flushed and filled in one batch, the chain stays: what waits in a queue survives (promise 6).
-            yield _flush(table, chain.name, label)
             for rule in chain.rules:
                 yield _rule(table, chain, rule)
         case steps.RemoveChain(name):
@@ -115,9 +125,12 @@ def _chain(table: str, chain: Chain) -> bytes:
     return body + hook + be32(ChainAttr.POLICY, uapi.NF_ACCEPT) + text(ChainAttr.TYPE, "filter")
 
 
-def _flush(table: str, chain: str, label: str) -> Message:
-    """Delete the rules of a chain: DELRULE that names no rule."""
-    return Message(Msg.DELRULE, 0, text(RuleAttr.TABLE, table) + text(RuleAttr.CHAIN, chain), label)
+def _flush(table: str, chain: str) -> Message:
+    """Delete the rules of a chain, by a DELRULE that names no rule.
+
+    Emptied and filled in one batch, a base chain stays hooked, and what waits in a queue survives (promise 6).
+    """
+    return Message(Msg.DELRULE, 0, text(RuleAttr.TABLE, table) + text(RuleAttr.CHAIN, chain), f"chain {chain}: empty it")
 
 
 def _rule(table: str, chain: Chain, rule: Rule) -> Message:

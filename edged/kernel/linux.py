@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from edged.errors import KernelError, StalePlan
+from edged.errors import KernelError
 from edged.kernel import Capabilities
 from edged.kernel.batch import Batch
 from edged.kernel.encode import encode_plan
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
 from edged.kernel.probe import probe
+from edged.kernel.refusals import ruleset_changed, stale_where_time_ran_out
 from edged.ruleset.observed import CounterValue, Observed
-from edged.ruleset.plan import Plan, RemoveElements, describe
+from edged.ruleset.plan import Plan
 
 _TABLE = "edged"
 _ATTEMPTS = 20  # a dump takes a fraction of a millisecond; whoever commits that often for that long is a fault by itself
@@ -64,7 +63,7 @@ class LinuxKernel:
     def check(self, plan: Plan, *, now: float) -> None:
         """Let the kernel judge the plan without applying it. Raises as apply does."""
         if batch := self._batch(plan, now):
-            with _stale_where_time_ran_out(plan):
+            with stale_where_time_ran_out(plan):
                 self._nft.judge(batch)
 
     def apply(self, plan: Plan, *, now: float) -> int:
@@ -75,7 +74,7 @@ class LinuxKernel:
         kernel refuses a step; in all cases nothing was applied.
         """
         if batch := self._batch(plan, now):
-            with _stale_where_time_ran_out(plan):
+            with stale_where_time_ran_out(plan):
                 self._nft.commit(batch)
             # One commit is one generation. Where others committed since, the plan's own is given, so that they show.
             return plan.generation if self.generation() == plan.generation else (plan.generation + 1) % _GENERATIONS or 1
@@ -89,7 +88,7 @@ class LinuxKernel:
         """The plan in the kernel's words; None where there is nothing to say. Raises StalePlan."""
         if not plan:
             if self.generation() != plan.generation:
-                raise StalePlan("the ruleset changed since it was read; nothing was applied")
+                raise ruleset_changed()
             return None
         return Batch(encode_plan(plan, now), plan.generation)
 
@@ -104,21 +103,3 @@ class LinuxKernel:
             if self.generation() == before:
                 return before, found
         raise KernelError(f"the ruleset cannot be read: another program changed it {_ATTEMPTS} times while it was being listed")
-
-
-@contextmanager
-def _stale_where_time_ran_out(plan: Plan) -> Iterator[None]:
-    """An element whose end came between observing and applying is gone already (ENOENT): the plan is stale, not wrong."""
-    ending = {
-        describe(step)
-        for step in plan.steps
-        if isinstance(step, RemoveElements) and any(element.until is not None for element in step.elements)
-    }
-    try:
-        yield
-    except KernelError as refused:
-        if refused.errno == errno.ENOENT and refused.label in ending:
-            raise StalePlan(
-                f"{refused.label}: one of them has just run out; nothing was applied", errno=errno.ENOENT
-            ) from refused
-        raise

@@ -11,17 +11,17 @@ descriptor. pyroute2's message classes lose errors and miswrite numbers (0.9.7),
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Iterator
 
-from edged.errors import KernelError, StalePlan, TableHeld
+from edged.errors import KernelError
 from edged.kernel import uapi
 from edged.kernel.attrs import number
 from edged.kernel.batch import Batch
 from edged.kernel.messages import Refusal, Reply, nft, pack, refusal, unpack
 from edged.kernel.namespace import open_netlink
+from edged.kernel.refusals import commit_refused, reading_refused
 
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 _SNDBUF_MAX = 2147483646
@@ -118,7 +118,7 @@ class NftSocket:
     def _raise_unless(expected: int, reply: Reply) -> None:
         refused = refusal(reply)
         if refused is not None and refused.errno != expected:
-            raise _reading_failed(refused)
+            raise reading_refused(refused.errno, refused.explanation)
 
     # --- writing ---
 
@@ -133,7 +133,9 @@ class NftSocket:
         answers_lost = self._transact(batch, first, batch.encode(first))
         # ENOBUFS says that answers were dropped, not that the batch was: the generation says whether it was carried out.
         if answers_lost and self.generation() == before:
-            raise KernelError("the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied", errno=105)
+            raise KernelError(
+                "the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied", errno=errno.ENOBUFS
+            )
 
     def judge(self, batch: Batch) -> None:
         """Let the kernel judge the batch and take it back. Raises as commit does."""
@@ -151,7 +153,7 @@ class NftSocket:
         refusals, answers_lost = self._errors_waiting()
         ours = [refused for refused in refusals if first <= refused.sequence < first + len(batch.messages) + 2]
         if ours:
-            raise _commit_failed(ours[0], batch.label(ours[0].sequence - first), len(ours) - 1)
+            raise commit_refused(ours[0].errno, batch.label(ours[0].sequence - first), ours[0].explanation, len(ours) - 1)
         return answers_lost
 
     def _send_whole(self, encoded: bytes) -> None:
@@ -169,7 +171,7 @@ class NftSocket:
             # the kernel doubles what is asked for
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, min(size // 2 + 4096, _SNDBUF_MAX))
         except OSError as failed:
-            raise _reading_failed(Refusal(failed.errno or 0, 0, f"a batch of {size} bytes needs a larger buffer")) from failed
+            raise reading_refused(failed.errno or 0, f"a batch of {size} bytes needs a larger send buffer") from failed
 
     def _errors_waiting(self) -> tuple[list[Refusal], bool]:
         """The errors that have come by now: nftables answers a batch before send returns. Whether some were lost."""
@@ -187,42 +189,3 @@ class NftSocket:
                 continue
             errors = (refusal(reply) for reply in unpack(self._buffer[:size]) if reply.kind == uapi.NLMSG_ERROR)
             found += (error for error in errors if error is not None)
-
-
-def _reason(refused: Refusal) -> str:
-    name = errno.errorcode.get(refused.errno, str(refused.errno))
-    said = f"{os.strerror(refused.errno)} ({name})"
-    return f"{said}: {refused.explanation}" if refused.explanation else said
-
-
-def _reading_failed(refused: Refusal) -> KernelError:
-    if refused.errno == errno.EPERM:
-        return _no_capability()
-    return KernelError(f"nftables cannot be read: {_reason(refused)}", errno=refused.errno)
-
-
-def _no_capability() -> KernelError:
-    return KernelError(
-        "nftables may not be used by this process: it lacks the capability CAP_NET_ADMIN in its network namespace; "
-        "nothing was changed. Run as root, or grant the capability.",
-        errno=errno.EPERM,
-    )
-
-
-def _commit_failed(refused: Refusal, label: str, more: int) -> KernelError | TableHeld:
-    """The exception for the first error of a batch. Without a label it is the batch itself that was refused."""
-    if refused.errno == errno.ERESTART:
-        return StalePlan("the ruleset changed since it was read; nothing was applied", errno=refused.errno)
-    if refused.errno == errno.EPERM:
-        if not label:
-            return _no_capability()
-        return TableHeld(
-            "another process owns table inet edged and alone can change it; nothing was applied, its rules stay in force. "
-            "Is an edged daemon running? Then use its control socket (edged reload)."
-        )
-    others = f" ({more} more errors in the same batch)" if more else ""
-    return KernelError(
-        f"the kernel refused: {label or 'the batch'}: {_reason(refused)}{others}; nothing was applied",
-        errno=refused.errno,
-        label=label,
-    )

@@ -1,0 +1,132 @@
+"""What happens in the kernel without our doing: commits of other programs, and links that come and go.
+
+Both listeners are read without waiting; their `fileno()` goes into an event loop. A listener that was too slow loses events
+(ENOBUFS): `lost` says so, and whoever reads then looks at the state itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edged.errors import KernelError
+from edged.kernel import uapi
+from edged.kernel.attrs import number, parse, string
+from edged.kernel.messages import Reply, nft, refusal, unpack
+from edged.kernel.namespace import open_netlink
+
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_RECEIVE_BUFFER = 4 * 1024 * 1024  # one element more in a big set is one event more
+_BUFFER_SIZE = 256 * 1024
+
+
+class _Listener:
+    """A netlink socket that is a member of one multicast group."""
+
+    def __init__(self, protocol: int, group: int, netns: str | None) -> None:
+        self._socket = open_netlink(protocol, netns)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+            self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, group)
+        except OSError as failed:
+            self._socket.close()
+            raise KernelError(f"cannot listen to the kernel's events: {failed}", errno=failed.errno or 0) from failed
+        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
+        self.lost = False
+
+    def fileno(self) -> int:
+        """The descriptor; readable when there is something to read."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def _waiting(self) -> Iterator[Reply]:
+        """The messages that have come; `lost` tells whether others were lost since the last time."""
+        self.lost = False
+        while True:
+            try:
+                size = self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as failed:
+                if failed.errno != errno.ENOBUFS:
+                    raise KernelError(f"cannot read the kernel's events: {failed}", errno=failed.errno or 0) from failed
+                self.lost = True
+                continue
+            yield from unpack(self._buffer[:size])
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationChange:
+    """A commit to the ruleset, and the process that made it."""
+
+    generation: int
+    pid: int
+    process: str
+
+
+class NftEvents(_Listener):
+    """Commits to the ruleset, one's own among them.
+
+    A table that goes because its owner's socket closed is not a commit: the kernel tells of it without a new generation.
+    """
+
+    def __init__(self, netns: str | None = None) -> None:
+        """Listen in the present or the named network namespace. Raises KernelError."""
+        super().__init__(uapi.NETLINK_NETFILTER, uapi.NFNLGRP_NFTABLES, netns)
+
+    def read(self) -> list[GenerationChange]:
+        """The commits since the last time, oldest first."""
+        changes = []
+        for event in self._waiting():
+            if event.kind == nft(uapi.Msg.NEWGEN):
+                fields = event.attributes
+                pid = number(fields.get(uapi.GenAttr.PROC_PID))
+                process = string(fields.get(uapi.GenAttr.PROC_NAME))
+                changes.append(GenerationChange(number(fields.get(uapi.GenAttr.ID)), pid, process))
+        return changes
+
+
+_RTMGRP_LINK = 1  # RTNLGRP_LINK, linux/rtnetlink.h
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
+_IFLA_IFNAME = 3
+_IFINFO = struct.Struct("=BBHiII")  # ifinfomsg: family, padding, type, index, flags, change
+_REQUEST = struct.Struct("=IHHII")
+
+
+class LinkEvents(_Listener):
+    """Links that appear, vanish, change their state or their name."""
+
+    def __init__(self, netns: str | None = None) -> None:
+        """Listen in the present or the named network namespace. Raises KernelError."""
+        super().__init__(uapi.NETLINK_ROUTE, _RTMGRP_LINK, netns)
+        self._asking = open_netlink(uapi.NETLINK_ROUTE, netns)
+
+    def close(self) -> None:
+        """Stop listening."""
+        super().close()
+        self._asking.close()
+
+    def read(self) -> bool:
+        """Whether anything about the links changed, or may have (`lost`), since the last time."""
+        kinds = {event.kind for event in self._waiting()}
+        return self.lost or not kinds.isdisjoint((_RTM_NEWLINK, _RTM_DELLINK))
+
+    def interfaces(self) -> frozenset[str]:
+        """The names of the links that are there now. Raises KernelError."""
+        body = _IFINFO.pack(0, 0, 0, 0, 0, 0)
+        flags = uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP
+        self._asking.send(_REQUEST.pack(_REQUEST.size + len(body), _RTM_GETLINK, flags, 1, 0) + body)
+        names: set[str] = set()
+        while True:
+            for reply in unpack(self._buffer[: self._asking.recv_into(self._buffer)]):
+                if reply.kind == uapi.NLMSG_DONE:
+                    return frozenset(names)
+                if reply.kind == uapi.NLMSG_ERROR and (refused := refusal(reply)):
+                    raise KernelError("the links cannot be listed", errno=refused.errno)
+                names.add(string(parse(memoryview(reply.body)[_IFINFO.size :]).get(_IFLA_IFNAME)))

@@ -1,0 +1,208 @@
+"""The fake kernel's table: what it holds, and what each step of a plan does to it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from edged.addresses import Family, Range
+from edged.ruleset import plan as steps
+from edged.ruleset.fingerprint import fingerprint
+from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.plan import Lock
+from edged.ruleset.tree import AddressIn, AddressNotIn, AddressSet, Chain, Element, Goto, Hook, Jump, Rule
+
+Thing = TypeVar("Thing")
+
+
+class StepRefusedError(Exception):
+    """The kernel's answer to a step that cannot be taken."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(errno.errorcode[number])
+        self.errno = number
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An element in a set: the end it was written with, and when the host's clock takes it out."""
+
+    until: int | None
+    deadline: float | None
+
+    def is_gone(self, clock: float) -> bool:
+        return self.deadline is not None and self.deadline <= clock
+
+
+@dataclass
+class FakeSet:
+    """An interval set."""
+
+    family: Family
+    expiring: bool
+    elements: dict[Range, _Held] = field(default_factory=dict)
+
+    def alive(self, clock: float) -> frozenset[Element]:
+        """The elements that have not run out by the host's clock."""
+        return frozenset(Element(key, held.until) for key, held in self.elements.items() if not held.is_gone(clock))
+
+
+@dataclass
+class FakeChain:
+    """A chain; a rule that a stranger wrote is None."""
+
+    hook: Hook | None
+    rules: list[Rule | None] = field(default_factory=list)
+
+
+@dataclass
+class FakeTable:
+    """A table and who owns it (a port); None for nobody."""
+
+    lock: Lock
+    owner: int | None
+    counters: dict[str, CounterValue] = field(default_factory=dict)
+    sets: dict[str, FakeSet] = field(default_factory=dict)
+    chains: dict[str, FakeChain] = field(default_factory=dict)
+
+    def copy(self) -> FakeTable:
+        """A table to try a plan on."""
+        return FakeTable(
+            self.lock,
+            self.owner,
+            dict(self.counters),
+            {name: FakeSet(each.family, each.expiring, dict(each.elements)) for name, each in self.sets.items()},
+            {name: FakeChain(each.hook, list(each.rules)) for name, each in self.chains.items()},
+        )
+
+    def observed(self, ownership: Ownership, clock: float) -> ObservedTable:
+        """The table as `Kernel.observe` tells it."""
+        return ObservedTable(
+            ownership,
+            {
+                name: ObservedChain(name, chain.hook, tuple(fingerprint(rule) if rule else "" for rule in chain.rules))
+                for name, chain in self.chains.items()
+            },
+            {name: ObservedSet(name, held.family, held.expiring, held.alive(clock)) for name, held in self.sets.items()},
+            dict(self.counters),
+        )
+
+    def empty(self, chain: str) -> bool:
+        """Take the rules out of a chain; whether there were any."""
+        rules = _existing(self.chains, chain).rules
+        had_rules = bool(rules)
+        rules.clear()
+        return had_rules
+
+    def execute(self, step: TableStep, clock: float, now: float) -> bool:
+        """Take a step; whether it changed anything. Raises StepRefusedError."""
+        match step:
+            case steps.AddCounter(counter):
+                return _add(self.counters, counter.name, CounterValue())
+            case steps.AddSet(made):
+                return _add(self.sets, made.name, FakeSet(made.family, made.expiring))
+            case steps.AddElements(target, elements):
+                return self._add_elements(target, elements, clock, clock - now)
+            case steps.RemoveElements(target, elements):
+                return self._remove_elements(target, elements, clock)
+            case steps.AddChain(chain):
+                return _add(self.chains, chain.name, FakeChain(chain.hook))
+            case steps.FillChain(chain):
+                return self._fill(chain)
+            case steps.RemoveChain(name):
+                return _remove(self.chains, name, self._chains_in_use())
+            case steps.RemoveSet(name):
+                return _remove(self.sets, name, self._sets_in_use())
+            case steps.RemoveCounter(name):
+                return _remove(self.counters, name, self._counters_in_use())
+            case _:
+                assert_never(step)
+
+    def _add_elements(self, target: AddressSet, elements: Iterable[Element], clock: float, offset: float) -> bool:
+        held = _existing(self.sets, target.name)
+        has_changed = False
+        for element in elements:
+            present = [each.range for each in held.alive(clock)]
+            if element.range in present:
+                continue
+            if any(each.first <= element.range.last and element.range.first <= each.last for each in present):
+                raise StepRefusedError(errno.EEXIST)
+            # an end that has passed becomes the shortest timeout there is
+            deadline = None if element.until is None else max(element.until + offset, clock + 0.001)
+            held.elements[element.range] = _Held(element.until, deadline)
+            has_changed = True
+        return has_changed
+
+    def _remove_elements(self, target: AddressSet, elements: Iterable[Element], clock: float) -> bool:
+        held = _existing(self.sets, target.name)
+        for element in elements:
+            if element.range not in {each.range for each in held.alive(clock)}:
+                raise StepRefusedError(errno.ENOENT)
+            del held.elements[element.range]
+        return True
+
+    def _fill(self, chain: Chain) -> bool:
+        target = _existing(self.chains, chain.name)
+        for rule in chain.rules:
+            for name in _sets_of(rule):
+                _existing(self.sets, name)
+            if rule.count is not None:
+                _existing(self.counters, rule.count.name)
+            if isinstance(rule.then, Jump | Goto) and _existing(self.chains, rule.then.chain).hook is not None:
+                raise StepRefusedError(errno.EOPNOTSUPP)  # a base chain is entered by packets only
+            target.rules.append(rule)
+        return bool(chain.rules)
+
+    def _rules(self) -> Iterator[Rule]:
+        for chain in self.chains.values():
+            yield from (rule for rule in chain.rules if rule is not None)
+
+    def _chains_in_use(self) -> set[str]:
+        jumps = {rule.then.chain for rule in self._rules() if isinstance(rule.then, Jump | Goto)}
+        return jumps | {name for name, chain in self.chains.items() if chain.rules}
+
+    def _sets_in_use(self) -> set[str]:
+        return {name for rule in self._rules() for name in _sets_of(rule)}
+
+    def _counters_in_use(self) -> set[str]:
+        return {rule.count.name for rule in self._rules() if rule.count is not None}
+
+
+TableStep = (
+    steps.AddCounter
+    | steps.AddSet
+    | steps.AddElements
+    | steps.RemoveElements
+    | steps.AddChain
+    | steps.FillChain
+    | steps.RemoveChain
+    | steps.RemoveSet
+    | steps.RemoveCounter
+)
+
+
+def _sets_of(rule: Rule) -> list[str]:
+    return [match.set for match in rule.when if isinstance(match, AddressIn | AddressNotIn)]
+
+
+def _existing(objects: dict[str, Thing], name: str) -> Thing:
+    if name not in objects:
+        raise StepRefusedError(errno.ENOENT)
+    return objects[name]
+
+
+def _add(objects: dict[str, Thing], name: str, new: Thing) -> bool:
+    if name in objects:
+        raise StepRefusedError(errno.EEXIST)
+    objects[name] = new
+    return True
+
+
+def _remove(objects: dict[str, Thing], name: str, in_use: set[str]) -> bool:
+    _existing(objects, name)
+    if name in in_use:
+        raise StepRefusedError(errno.EBUSY)
+    del objects[name]
+    return True
