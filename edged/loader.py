@@ -47,6 +47,11 @@ class Configuration:
     warnings: tuple[Problem, ...]
     sources: Mapping[Path, bytes]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was read, edged.yaml first."""
+        return tuple(self.sources)
+
     def site(self) -> Site:
         """The gateway as its policies see it."""
         return _site(self.edged, self.places)

@@ -41,13 +41,10 @@ class DiskFiles:
         try:
             # O_NONBLOCK: a FIFO in the file's place must not hold up a reload
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
-                mode = os.fstat(descriptor).st_mode
-                if stat.S_ISDIR(mode):
-                    raise Unreadable("is a folder, not a file")
-                if not stat.S_ISREG(mode):
-                    raise Unreadable("is not a regular file")
-                content = file.read(LARGEST + 1)
+            try:
+                content = _regular(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise Unreadable(_reason(error)) from error
         if len(content) > LARGEST:
@@ -87,6 +84,17 @@ def shown_path(path: Path, folder: Path) -> str:
     text = os.fspath(path.relative_to(folder) if path.is_relative_to(folder) else path)
     text = os.fsencode(text).decode(errors="backslashreplace")
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _regular(descriptor: int) -> bytes:
+    """What a regular file holds, and a byte more than LARGEST at most."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise Unreadable("is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise Unreadable("is not a regular file")
+    with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  a descriptor, not a path
+        return file.read(LARGEST + 1)
 
 
 def _reason(error: OSError) -> str:
