@@ -19,12 +19,13 @@ from edged.config.gateway import EdgedFile, PoolName
 from edged.config.problem import Finding, InvalidConfiguration, Problem, Severity
 from edged.config.review import review
 from edged.config.scalars import Loading
+from edged.config.schema import schema
 from edged.config.validate import not_a_mapping, validate, word_expected
 from edged.policies import POLICIES, Mode, Policy, Site
 from edged.ruleset.compile import compile_table
 from edged.ruleset.tree import Table
 
-__all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load"]
+__all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load", "schema"]
 
 
 @dataclass(frozen=True, slots=True)

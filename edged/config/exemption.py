@@ -8,11 +8,12 @@ from edged.config.scalars import Moment, PrefixValue, Text
 
 
 class SubscriberExemption(BaseModel):
-    """One exempt prefix; `until` is the moment it ends, in seconds since the epoch."""
+    """One exempt subscriber; without end, owner and reason there is no exemption."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: PrefixValue = Field(description="the subscriber's address or prefix")
+    # once read, in seconds since the epoch
     until: Moment = Field(description="the end of the exemption: a date, or a time with its offset; at most 5 years ahead")
     owner: Text = Field(description="who answers for the exemption")
     reason: Text = Field(description="why, or the ticket that says so")

@@ -93,7 +93,7 @@ def _regular(descriptor: int) -> bytes:
         raise Unreadable("is a folder, not a file")
     if not stat.S_ISREG(mode):
         raise Unreadable("is not a regular file")
-    with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  a descriptor, not a path
+    with open(descriptor, "rb", closefd=False) as file:
         return file.read(LARGEST + 1)
 
 

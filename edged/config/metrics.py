@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from edged.config.scalars import unexpected
 
@@ -49,6 +49,7 @@ def _listen(value: Any) -> Listen:  # noqa: ANN401  whatever YAML held
 ListenValue = Annotated[
     Listen,
     PlainValidator(_listen),
+    PlainSerializer(str),
     WithJsonSchema(
         {
             "type": "string",
