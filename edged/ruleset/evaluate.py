@@ -37,6 +37,7 @@ from edged.ruleset.tree import (
     Side,
     StateIn,
     Table,
+    Transport,
 )
 
 _FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
@@ -100,6 +101,8 @@ def _walk(table: Table, chain: Chain, packet: Packet, flow: FlowState, now: int,
     for rule in chain.rules:
         if not all(_holds(table, match, packet, flow, now) for match in rule.when):
             continue
+        if isinstance(rule.then, ResetTcp) and packet.protocol != Transport.TCP.value:
+            continue  # the encoder writes that check too: a reset answers TCP alone
         matched.append(rule)
         verdict = rule.then
         match verdict:

@@ -1,0 +1,184 @@
+"""The plan's properties, over drawn configurations and whatever is in the kernel."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.errors import TableHeld
+from edged.kernel.fake import FakeHost, FakeKernel
+from edged.policies import POLICIES, Site
+from edged.ruleset.diff import diff
+from edged.ruleset.observed import Observed, ObservedTable, Ownership
+from edged.ruleset.plan import (
+    AddChain,
+    AddElements,
+    AddSet,
+    AdoptTable,
+    CreateTable,
+    Desired,
+    DestroyTable,
+    FillChain,
+    Lock,
+    RemoveElements,
+)
+from edged.ruleset.tree import Chain, Jump, Rule, Table
+from tests.gateway import NOW, SITE, make, prefixes, table_of
+from tests.strategies import Drawn, configurations
+
+LOCKS = st.sampled_from(list(Lock))
+
+
+def kernel_with(desired: Desired | None) -> FakeKernel:
+    """A fake kernel brought to that state by edged."""
+    kernel = FakeKernel(FakeHost(now=NOW))
+    bring(kernel, desired)
+    return kernel
+
+
+def bring(kernel: FakeKernel, desired: Desired | None) -> None:
+    kernel.apply(diff(desired, kernel.observe()), now=NOW)
+
+
+def lasting(drawn: Drawn) -> Table:
+    """Its table; elements whose end is now are left out by declare, so nothing here runs out while the test looks."""
+    return drawn.table(NOW)
+
+
+@given(configurations(), LOCKS)
+def test_after_apply_nothing_is_left_to_do(drawn: Drawn, lock: Lock) -> None:
+    desired = Desired(lasting(drawn), lock)
+    assert not diff(desired, kernel_with(desired).observe())
+
+
+@given(configurations(), configurations(), LOCKS, LOCKS)
+def test_from_any_state_the_plan_leads_to_the_desired_one(one: Drawn, other: Drawn, before: Lock, after: Lock) -> None:
+    kernel = kernel_with(Desired(lasting(one), before))
+    desired = Desired(lasting(other), after)
+    bring(kernel, desired)
+    assert not diff(desired, kernel.observe())
+    observed = kernel.observe().table
+    assert observed is not None
+    assert set(observed.chains) == set(desired.table.chains_by_name)
+    assert {name: held.elements for name, held in observed.sets.items()} == {
+        each.name: frozenset(each.elements) for each in desired.table.sets
+    }
+    assert set(observed.counters) == {counter.name for counter in desired.table.counters}
+
+
+@given(configurations(), LOCKS)
+def test_desiring_nothing_leaves_nothing(drawn: Drawn, lock: Lock) -> None:
+    kernel = kernel_with(Desired(lasting(drawn), lock))
+    bring(kernel, None)
+    assert kernel.observe().table is None
+    assert not diff(None, kernel.observe())
+
+
+@given(configurations(), st.randoms(use_true_random=False))
+def test_the_order_of_input_changes_nothing(drawn: Drawn, order: random.Random) -> None:
+    assert lasting(shuffled(drawn, order)) == lasting(drawn)
+
+
+@given(configurations(), configurations(), LOCKS)
+def test_base_chains_stay_hooked_and_counters_counting(one: Drawn, other: Drawn, lock: Lock) -> None:
+    before, after = Desired(lasting(one), lock), Desired(lasting(other), lock)
+    kernel = kernel_with(before)
+    remade = any(
+        each.name in before.table.sets_by_name and before.table.sets_by_name[each.name].expiring != each.expiring
+        for each in after.table.sets
+    )
+    steps = diff(after, kernel.observe()).steps
+    assert remade or not [step for step in steps if isinstance(step, CreateTable | DestroyTable)]
+    if not remade:
+        for counter in before.table.counters:
+            kernel.host.count(counter.name)
+        bring(kernel, after)
+        kept = kernel.counters()
+        assert all(kept[each.name].packets == 1 for each in after.table.counters if each in before.table.counters)
+
+
+def test_new_addresses_change_elements_and_no_chain() -> None:
+    policies = [make(kind) for kind in POLICIES]
+    other = Site(
+        SITE.access,
+        SITE.upstream,
+        {name: (*pool, *prefixes("10.0.0.0/8", "2001:db8:77::/48")) for name, pool in SITE.pools.items()},
+    )
+    kernel = kernel_with(Desired(table_of(policies)))
+    steps = diff(Desired(table_of(policies, other)), kernel.observe()).steps
+    assert steps
+    assert {type(step) for step in steps} <= {AddElements, RemoveElements}
+
+
+@given(configurations())
+def test_every_step_comes_before_what_refers_to_it(drawn: Drawn) -> None:
+    steps = diff(Desired(lasting(drawn)), Observed(1, None)).steps
+    order = [type(step) for step in steps]
+    assert order[:1] == [CreateTable]
+    fills = [place for place, kind in enumerate(order) if kind is FillChain]
+    made = [place for place, kind in enumerate(order) if kind in (AddChain, AddSet, AddElements)]
+    assert not fills or not made or max(made) < min(fills)
+
+
+def test_another_owner_is_left_alone() -> None:
+    held = Observed(7, ObservedTable(Ownership.ANOTHER))
+    for desired in (Desired(Table()), None):
+        with pytest.raises(TableHeld):
+            diff(desired, held)
+
+
+def test_an_orphaned_table_is_adopted_as_it_stands() -> None:
+    desired = Desired(table_of([make(kind) for kind in POLICIES]), Lock.OWNER_PERSIST)
+    first = kernel_with(desired)
+    first.close()
+    next_one = FakeKernel(first.host)
+    plan = diff(desired, next_one.observe())
+    assert plan.steps == (AdoptTable(),)
+    next_one.apply(plan, now=NOW)
+    assert not diff(desired, next_one.observe())
+
+
+def test_a_rule_that_a_stranger_rewrote_is_written_anew() -> None:
+    desired = Desired(table_of([make(kind) for kind in POLICIES]))
+    kernel = kernel_with(desired)
+    kernel.host.tamper("op25b_up", 0)
+    plan = diff(desired, kernel.observe())
+    assert [step.chain.name for step in plan.steps if isinstance(step, FillChain)] == ["op25b_up"]
+    assert len(plan.steps) == 1
+
+
+def test_chains_that_jump_to_one_another_go_together() -> None:
+    tangled = Table(chains=(Chain("a", (Rule("a1", then=Jump("b")),)), Chain("b", (Rule("b1", then=Jump("c")),)), Chain("c")))
+    kernel = kernel_with(Desired(tangled))
+    bring(kernel, Desired(Table()))
+    observed = kernel.observe().table
+    assert observed is not None
+    assert not observed.chains
+
+
+def shuffled(drawn: Drawn, order: random.Random) -> Drawn:
+    """The same configuration with every list of prefixes, and the policies, in another order."""
+
+    def mix(values: tuple[object, ...]) -> tuple[object, ...]:
+        return tuple(order.sample(values, len(values)))
+
+    site = replace(
+        drawn.site,
+        pools={name: mix(pool) for name, pool in order.sample(sorted(drawn.site.pools.items()), len(drawn.site.pools))},
+        never_block=mix(drawn.site.never_block),
+    )
+    policies = []
+    for policy in drawn.policies:
+        changes: dict[str, object] = {}
+        for name in type(policy).model_fields:
+            value = getattr(policy, name)
+            if isinstance(value, tuple):
+                changes[name] = mix(value)
+            elif name == "exempt":
+                changes[name] = value.model_copy(update={key: mix(getattr(value, key)) for key in type(value).model_fields})
+        policies.append(policy.model_copy(update=changes))
+    return Drawn(site, mix(tuple(policies)))
