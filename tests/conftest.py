@@ -27,6 +27,10 @@ def tier_of(item: pytest.Item) -> str:
     return item.path.relative_to(TESTS).parts[0]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew; then read the difference")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     required()
     for tier, meaning in TIERS.items():
