@@ -148,7 +148,7 @@ class _Load:
         try:
             names = self.files.names(folder)
         except Unreadable as error:
-            self.add((document.problem(Finding(("rules",), f"the folder {shown_path(folder, self.path.parent)} {error}")),))
+            self.add((document.problem(Finding(("rules",), f"{shown_path(folder, self.path.parent)} {error}")),))
             return
         if not any(name.endswith(".yaml") for name in names):
             message = f"no *.yaml in {shown_path(folder, self.path.parent)}: no policy is in force"

@@ -38,6 +38,7 @@ MOST_ALIASED = 1_000
 
 _WORDS: Mapping[str, bool | None] = {"": None, "null": None, "true": True, "false": False}
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_YAML_TAGS = "tag:yaml.org,2002:"
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 
@@ -149,7 +150,7 @@ class _Builder:
 
     def _content(self, event: Event, events: Iterator[Event], path: KeyPath, mark: Mark) -> Data:
         if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
-            self.report(mark, f"a tag ({shown(event.tag)}); tags are not read, leave it out", path)
+            self.report(mark, f"a tag ({shown(_short(event.tag))}); tags are not read, leave it out", path)
         if isinstance(event, ScalarEvent):
             return _resolve(event.value) if not event.style else str(event.value)
         if len(path) >= DEEPEST:
@@ -222,6 +223,10 @@ class _Builder:
 def _mark(event: Event) -> Mark:
     start = event.start_mark
     return Mark(start.line + 1, start.column + 1) if start is not None else Mark(1, 1)
+
+
+def _short(tag: str) -> str:
+    return f"!!{tag.removeprefix(_YAML_TAGS)}" if tag.startswith(_YAML_TAGS) else tag
 
 
 def _resolve(text: str) -> Data:

@@ -25,7 +25,7 @@ def _mask(value: Any) -> int:  # noqa: ANN401  whatever YAML held
 
 
 def _is_quoted(value: object) -> bool:
-    return isinstance(value, str) and value.lower().startswith("0x")
+    return isinstance(value, str) and value.removeprefix("0x").isalnum() and value.startswith("0x")
 
 
 MarkMask = Annotated[int, PlainValidator(_mask), WithJsonSchema({"type": "integer", "minimum": 0xFFF, "maximum": 0xFFFFFFFF})]

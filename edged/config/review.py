@@ -48,9 +48,10 @@ def _interfaces(gateway: Gateway) -> Iterator[Finding]:
                 continue
             if path[1] == other[1]:
                 # the packets of that interface would cross each policy, and its counters, twice
-                message = f"{name!r} is named twice, or covered by {before!r}"
+                twice = f"{name!r} is named twice" if name == before else f"{name!r} and {before!r} can be the same interface"
+                message = f"{twice}; the other one is"
             else:
-                message = f"{name!r} is {before!r} on the access side too; one interface has one side: see"
+                message = f"an interface has one side, and {name!r} is on the access side too, as {before!r}"
             yield Finding(path, message, other=other)
             break
 
@@ -77,7 +78,7 @@ def _pools(pools: Pools) -> Iterator[Finding]:
     first = {prefix: index for index, prefix in enumerate(pools.dynamic)}
     for index, prefix in enumerate(pools.static):
         if prefix in first:
-            message = f"{prefix} is in both pools; static wins, and nothing of it is dynamic: see"
+            message = f"{prefix} is in both pools, and static wins; in dynamic it stands"
             yield Finding(("pools", "static", index), message, Severity.WARNING, ("pools", "dynamic", first[prefix]))
 
 

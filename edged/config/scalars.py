@@ -68,7 +68,7 @@ def _prefix(value: Any) -> IPv4Network | IPv6Network:  # noqa: ANN401  whatever 
         return value
     expected = "an address or prefix such as 192.0.2.0/24 or 2001:db8::/32"
     if not isinstance(value, str):
-        raise unexpected(expected, value)
+        raise unexpected(expected, value, _quote_hint(value))
     address, slash, length = value.partition("/")
     if slash and not _LENGTH.fullmatch(length):
         raise unexpected(expected, value, _length_hint(value))
@@ -80,11 +80,19 @@ def _prefix(value: Any) -> IPv4Network | IPv6Network:  # noqa: ANN401  whatever 
         if "%" in value:
             raise unexpected(expected, value, "a prefix has no zone")
         if (mapped := prefix.network_address.ipv4_mapped) is not None:
-            raise unexpected(expected, value, f"an IPv4 address written as IPv6; write {mapped}")
+            plain = f"{mapped}/{prefix.prefixlen - 96}" if slash and prefix.prefixlen >= 96 else f"{mapped}"
+            raise unexpected(expected, value, f"an IPv4 address written as IPv6; write {plain}")
     if str(prefix.network_address) != str(type(prefix.network_address)(address)):
         hint = f"or {address} for that one address"
         raise refuse(f"the host bits are set in {shown(value)}; write {prefix} ({hint})")
     return prefix
+
+
+def _quote_hint(value: object) -> str:
+    """An item `- 2001:db8::` is a key without a value to YAML."""
+    if isinstance(value, dict) and len(value) == 1 and list(value.values()) == [None]:
+        return f'quote it: "{next(iter(value))}:"'
+    return ""
 
 
 def _length_hint(value: str) -> str:
@@ -129,15 +137,15 @@ def _moment(value: Any, info: ValidationInfo) -> int:  # noqa: ANN401
     expected = "a date such as 2027-03-31, or a time such as 2027-03-31T18:00:00+09:00"
     if not isinstance(value, str):
         raise unexpected(expected, value)
+    is_date = _DATE.fullmatch(value)
+    if not is_date and not _DATE_TIME.fullmatch(value):
+        raise unexpected(expected, value, "the offset from UTC is missing" if _DATE_TIME.fullmatch(f"{value}Z") else "")
     try:
-        if _DATE.fullmatch(value):
+        if is_date:
             # the end of that day where the gateway stands: a naive datetime is local time to `timestamp()`
-            until = (datetime.strptime(value, "%Y-%m-%d") + timedelta(days=1)).timestamp()  # noqa: DTZ007
-        elif _DATE_TIME.fullmatch(value):
-            until = datetime.fromisoformat(value.upper()).timestamp()
+            until = (datetime.fromisoformat(value) + timedelta(days=1)).timestamp()
         else:
-            hint = "the offset from UTC is missing" if _DATE_TIME.fullmatch(f"{value}Z") else ""
-            raise unexpected(expected, value, hint)
+            until = datetime.fromisoformat(value.upper()).timestamp()
     except (ValueError, OverflowError):
         raise unexpected(expected, value, "there is no such day or time") from None
     # OP-10. A gateway without a battery behind its clock boots in 1970, and that makes no good file bad.

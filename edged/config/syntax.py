@@ -9,6 +9,10 @@ from edged.config.problem import KeyPath, shown
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
+    from yaml._yaml import Mark as _CMark
+    from yaml.error import Mark as _PythonMark
+
+    _YamlMark = _CMark | _PythonMark
 
 # what YAML allows in a file (YAML 1.1, section 4.1), less the line breaks that no editor counts as such
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -33,8 +37,12 @@ _WORDING = {
     "found incompatible YAML document": "a YAML version that edged does not read; leave the %YAML line out",
 }
 
-_WORD = re.compile(r"[^\s,\[\]{}\"']+")
-_ADDRESS_IN_BRACKETS = re.compile(r"\[[0-9a-fA-F:.]+\]:\d+")
+# found where the next token begins: the place to show is where the one at fault does
+_SEEN_LATE = frozenset({"found unexpected ':'", "could not find expected ':'", "found unexpected end of stream"})
+
+_ADDRESS = re.compile(r"[0-9a-fA-F:.]*::[0-9a-fA-F:.]*(?:/\d+)?")
+_SOCKET_ADDRESS = re.compile(r"\[[0-9a-fA-F:.]+\]:\d+")
+_CONFLICT = re.compile(r"^(?:<<<<<<<|=======|>>>>>>>)(?= |$)", re.MULTILINE)
 
 
 class Mark(NamedTuple):
@@ -70,39 +78,43 @@ def decode(raw: bytes) -> str:
 
 def syntax_error(text: str, error: MarkedYAMLError) -> Refused:
     """What to say of libyaml's own refusal."""
+    if (conflict := _CONFLICT.search(text)) is not None:
+        return Refused(_mark(text, conflict.start()), f"a conflict that git left in the file: {conflict[0]}")
     problem = error.problem or "not YAML"
-    at = error.problem_mark or error.context_mark
-    if problem == "found unexpected ':'" and error.context_mark is not None:
-        at = error.context_mark  # where the word begins, not where it becomes impossible
-    mark = Mark(at.line + 1, at.column + 1) if at is not None else Mark(1, 1)
-    lines = text.splitlines()
-    line = lines[mark.line - 1] if mark.line <= len(lines) else ""
-    if problem.startswith("did not find expected ','") and error.context_mark is not None:
-        opened = error.context_mark
-        message = f"{problem.replace('did not find expected', 'expected')}; opened at {opened.line + 1}:{opened.column + 1}"
+    at, opened = _place(error.problem_mark), _place(error.context_mark)
+    if problem in _SEEN_LATE:
+        at = opened
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    line = lines[at.line - 1] if at.line <= len(lines) else ""
+    if problem.startswith("did not find expected ','"):
+        message = f"{problem.replace('did not find expected', 'expected')}; opened at {opened.line}:{opened.column}"
+    elif (address := _address_to_quote(line, at.column - 1)) is not None:
+        at, message = Mark(at.line, address.start() + 1), f'quote it: "{address[0]}"'
     else:
-        message = _reason(problem, line, mark.column - 1)
-    return Refused(mark, f"not valid YAML: {message}")
+        message = _reason(problem, line, at.column - 1)
+    return Refused(at, f"not valid YAML: {message}")
 
 
 def _reason(problem: str, line: str, column: int) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     if "\t" in indent and column <= len(indent):
         return "a tab; indent with spaces"
-    if (address := _address_to_quote(line, column)) is not None:
-        return f'quote it: "{address}"'
     if problem == "found character that cannot start any token" and column < len(line):
         return f"a value cannot begin with {shown(line[column])}; quote it"
     return _WORDING.get(problem, problem)
 
 
-def _address_to_quote(line: str, column: int) -> str | None:
+def _address_to_quote(line: str, column: int) -> re.Match[str] | None:
     """An IPv6 address or socket address near the column that YAML takes for something else: `[::1]`, `2001:db8::`."""
-    for pattern in (_ADDRESS_IN_BRACKETS, _WORD):
+    for pattern in (_SOCKET_ADDRESS, _ADDRESS):
         for word in pattern.finditer(line):
-            if word.start() - 1 <= column <= word.end() and ("::" in word[0] or pattern is _ADDRESS_IN_BRACKETS):
-                return word[0]
+            if word.start() - 1 <= column <= word.end():
+                return word
     return None
+
+
+def _place(mark: _YamlMark | None) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1) if mark is not None else Mark(1, 1)
 
 
 def _mark(text: str, index: int) -> Mark:

@@ -51,6 +51,8 @@ def _problems(error: ValidationError, model: type[BaseModel], document: Document
             case "extra_forbidden":
                 message = explain(str(path[-1]), each["input"]) or _unknown_key(path, model)
                 yield document.problem(Finding(path, message), document.key_mark(path))
+            case "too_short" if each["input"]:
+                pass  # pydantic counts the entries that are right; the wrong ones are reported each by itself
             case _:
                 yield document.problem(Finding(path, _reworded(each)))
 

@@ -16,7 +16,7 @@ from edged.addresses import of_family
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding
-from edged.config.scalars import PrefixList
+from edged.config.scalars import Flag, PrefixList
 from edged.origin import Places
 from edged.policies.base import Policy, Scope, Site, elements, exempt_elements, family_sets
 from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
@@ -52,7 +52,7 @@ class Ip53b(Policy):
 
     policy: Literal["ip53b"]
     pools: tuple[PoolName, ...] = Field((PoolName.DYNAMIC,), description="whose addresses are covered (IP-8)", min_length=1)
-    unsolicited_only: bool = Field(
+    unsolicited_only: Flag = Field(
         default=True, description="let the answers to queries sent from source port 53 pass; false: stateless (IP-3)"
     )
     scope: Scope = Field(Scope.EXTERNAL, description="external: from upstream; all: between subscribers too")
