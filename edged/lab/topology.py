@@ -88,16 +88,22 @@ class Host:
         """The host's address of one family."""
         return self.ipv4 if family is Family.IPV4 else self.ipv6
 
-    def run(self, argv: Sequence[object], timeout: float = 10, *, check: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[object], timeout: float = 10, *, stdin: str = "", check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end and keeps what it says; raises TimeoutExpired, and CalledProcessError where `check`."""
-        return subprocess.run(self._inside(argv), capture_output=True, text=True, timeout=timeout, check=check)  # noqa: S603
+        command = self._inside(argv)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=check)  # noqa: S603
 
     def popen(self, argv: Sequence[object], output: Path | None = None) -> Process:
         """Starts a command that ends with the topology, or with this process; it writes to `output`, else to nobody."""
-        # pdeathsig: also where this process is killed without a chance to clean up
+        # pdeathsig: also where this process is killed without a chance to clean up. A session of its own: the terminal's
+        # Ctrl-C is for this process, which then ends the others in good order.
         command = self._inside(["setpriv", "--pdeathsig", "KILL", "--", *argv])
         with (output or Path(os.devnull)).open("w") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            )
         self.processes.append(process)
         return process
 

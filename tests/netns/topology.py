@@ -3,7 +3,7 @@
 from tests.netns.topology import deliver
 
 def test_something(topology):          # fresh namespaces for one test: they cost 0.1 s
-    topology.gateway.run(["nft", "-f", "-"], input=...)
+    topology.gateway.run(["nft", "-f", "-"], stdin=...)
     assert deliver(topology.dynamic, topology.web, Family.IPV4)
 """
 

@@ -1,0 +1,69 @@
+"""The configuration of the lab: the shipped example as it stands, but for what only a machine of its own could have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from edged.addresses import Family
+from edged.config.gateway import PoolName
+from edged.errors import EdgedError, Refused
+from edged.lab.topology import DYNAMIC, OPEN_RESOLVER, STATIC, STRANGER
+from edged.loader import load
+
+if TYPE_CHECKING:
+    from edged.loader import Configuration
+
+_LIVES = {PoolName.DYNAMIC: (*DYNAMIC, *OPEN_RESOLVER), PoolName.STATIC: STATIC}
+
+
+def shipped_example() -> Path:
+    """The shipped edged.yaml: beside the package in a checkout, inside it where edged was installed from a wheel."""
+    package = Path(str(files("edged")))
+    for folder in (package.parent / "rules", package / "share" / "rules"):
+        if (folder / "edged.yaml").is_file():
+            return folder / "edged.yaml"
+    raise EdgedError(f"the shipped example is missing beside {package}; install edged anew, or name a configuration with -c")
+
+
+def write_configuration(source: Path, folder: Path) -> Configuration:
+    """Writes an edged.yaml to `folder` with the policies of `source`, and its socket and state in `folder`.
+
+    Raises InvalidConfiguration where the source is wrong, Refused where the lab's hosts do not live in its pools.
+    """
+    source = source.absolute()
+    original = load(source, now=datetime.now(UTC))
+    _suits(original)
+    content = yaml.safe_load(source.read_bytes())
+    content |= {"rules": str(original.edged.rules), "control": "control.sock", "state": "state"}
+    if original.edged.subscribers is not None:
+        content["subscribers"] = str(original.edged.subscribers)
+    path = folder / "edged.yaml"
+    path.write_text(f"# {source}, for the lab\n{yaml.safe_dump(content, sort_keys=False)}")
+    return load(path, now=datetime.now(UTC))
+
+
+def _suits(configuration: Configuration) -> None:
+    """The lab's network is fixed: a configuration has to speak of it."""
+    site = configuration.site()
+    wrong = [
+        f"gateway.{side}: it has no {name}"
+        for side, name in (("access", "lan0"), ("upstream", "wan0"))
+        if name not in getattr(site, side)
+    ]
+    for pool, addresses in _LIVES.items():
+        for address in addresses:
+            if not any(int(address) in extent for extent in site.addresses((pool,), Family.of(address))):
+                wrong.append(f"pools.{pool}: {address} is not in it")
+    for address in STRANGER:
+        if any(int(address) in extent for extent in site.addresses(PoolName, Family.of(address))):
+            wrong.append(f"pools: {address} is in one")
+    if wrong:
+        raise Refused(
+            f"{configuration.path} does not suit the lab, whose network is that of the shipped example: {'; '.join(wrong)}. "
+            "Start from the shipped example and change its policies only"
+        )
