@@ -1,0 +1,170 @@
+"""The daemon's end of the control socket: HTTP and JSON on a unix socket.
+
+Who may open the socket (mode 0660) may read. Who may change something is told by the kernel, not by the peer (SO_PEERCRED):
+root, or the user the daemon runs as. Each change leaves a line in the log with who asked for it and what came of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from edged.config.problem import InvalidConfiguration
+from edged.control.messages import Changes, Confirmed, Failure, Status, TornDown
+from edged.errors import EdgedError, ExitCode, Refused, TableHeld
+
+_log = logging.getLogger(__name__)
+
+_UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
+_LARGEST_REQUEST = 64 * 1024
+_LONGEST_CONFIRM = 24 * 3600.0
+
+Answer = Mapping[str, Any]
+
+
+class Service(Protocol):
+    """What the control socket offers; each change raises EdgedError, and then nothing has changed."""
+
+    def status(self) -> Awaitable[Status]:
+        """What the daemon does and sees now."""
+        ...
+
+    def reload(self) -> Awaitable[Changes]:
+        """Take the files anew."""
+        ...
+
+    def apply(self, confirm_seconds: float | None) -> Awaitable[Changes]:
+        """Take the files anew, and roll them back after so long unless confirm comes; None: as reload."""
+        ...
+
+    def confirm(self) -> Awaitable[Confirmed]:
+        """Keep the change that waits."""
+        ...
+
+    def rollback(self) -> Awaitable[Changes]:
+        """Take the change that waits back."""
+        ...
+
+    def teardown(self) -> Awaitable[TornDown]:
+        """Remove all that edged made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process at the other end, as the kernel names it."""
+
+    pid: int
+    uid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}"
+
+
+def application(service: Service) -> web.Application:
+    """The service as an aiohttp application."""
+
+    async def apply(request: web.Request) -> Answer:
+        return await service.apply(_confirm_seconds(await _body(request)))
+
+    async def status(_: web.Request) -> web.Response:
+        return web.json_response(await service.status())
+
+    changes: dict[str, Callable[[web.Request], Awaitable[Answer]]] = {
+        "reload": lambda _: service.reload(),
+        "apply": apply,
+        "confirm": lambda _: service.confirm(),
+        "rollback": lambda _: service.rollback(),
+        "teardown": lambda _: service.teardown(),
+    }
+    app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures])
+    app.router.add_get("/v1/status", status)
+    for name, change in changes.items():
+        app.router.add_post(f"/v1/{name}", _audited(name, change))
+    return app
+
+
+def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The change, for those who may, with a line in the log about who asked and what came of it."""
+
+    async def handle(request: web.Request) -> web.Response:
+        peer = _peer(request)
+        if peer.uid not in {0, os.geteuid()}:
+            _log.warning("control: %s refused (%s)", action, peer)
+            raise web.HTTPForbidden(text=f"{action} is for root and the daemon's own user; you may read the status. Try sudo.")
+        try:
+            answer = await change(request)
+        except EdgedError as error:
+            _log.warning("control: %s failed (%s): %s", action, peer, error)
+            raise
+        _log.info("control: %s done (%s)", action, peer)
+        return web.json_response(answer)
+
+    return handle
+
+
+@web.middleware
+async def _failures(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """Whatever goes wrong, the answer is JSON that says what it was."""
+    try:
+        return await handler(request)
+    except InvalidConfiguration as wrong:
+        problems = [str(problem) for problem in wrong.problems]
+        text = f"the files are wrong ({len(problems)} problems); nothing changed, the policy in force stays"
+        return _failed(HTTPStatus.UNPROCESSABLE_ENTITY, text, wrong.exit_code, problems)
+    except (Refused, TableHeld) as refused:
+        return _failed(HTTPStatus.CONFLICT, str(refused), refused.exit_code)
+    except EdgedError as error:
+        return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), error.exit_code)
+    except web.HTTPForbidden as forbidden:
+        return _failed(HTTPStatus.FORBIDDEN, forbidden.text or "", ExitCode.REFUSED)
+    except web.HTTPException as error:
+        return _failed(HTTPStatus(error.status), error.text or error.reason, ExitCode.USAGE)
+    except Exception:  # noqa: BLE001  edged's own fault must not end the daemon
+        _log.exception("control: %s %s", request.method, request.path)
+        text = "edged failed over this request, the daemon's log has the details; the policy in force stays"
+        return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, text, ExitCode.FAILED)
+
+
+def _failed(status: HTTPStatus, text: str, exit_code: ExitCode, problems: list[str] | None = None) -> web.Response:
+    content: Failure = {"error": text, "exit_code": int(exit_code), "problems": problems or []}
+    return web.json_response(content, status=status)
+
+
+def _peer(request: web.Request) -> Peer:
+    connection = request.get_extra_info("socket")
+    if connection is None:
+        raise web.HTTPForbidden(text="the connection is gone")
+    pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(pid, uid)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        content = await request.json() if request.can_read_body else {}
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise web.HTTPBadRequest(text="the body is not a JSON object")
+    return content
+
+
+def _confirm_seconds(body: dict[str, Any]) -> float | None:
+    if unknown := sorted(body.keys() - {"confirm_seconds"}):
+        raise web.HTTPBadRequest(text=f"unknown key {unknown[0]!r} (known: confirm_seconds)")
+    seconds = body.get("confirm_seconds")
+    if seconds is None:
+        return None
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
+    if not number or not 0 < seconds <= _LONGEST_CONFIRM:
+        raise web.HTTPBadRequest(text=f"confirm_seconds: expected a number above 0, at most {_LONGEST_CONFIRM:.0f}, or null")
+    return float(seconds)

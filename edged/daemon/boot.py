@@ -1,0 +1,91 @@
+"""What a start goes by: the files, or the last good configuration where the files are wrong or were rolled back."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from edged.config.gateway import EdgedFile
+from edged.daemon.record import Source
+from edged.errors import EdgedError
+from edged.loader import Configuration, InvalidConfiguration
+from edged.state import StateFolder, digest
+
+_log = logging.getLogger(__name__)
+
+_STATE_LINE = re.compile(rb"""^state:[ \t]+(["']?)([^"'#\r\n]+?)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
+
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration to start with, where it is from, and where that is not the files why."""
+
+    configuration: Configuration
+    source: Source
+    why_not_files: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidates of a start, the best first; with none nothing is enforced, for the reason `idle`.
+
+    `named` is the configuration that names the gateway and its sockets in either case; `rolls_back` is whether the start takes
+    back a change that was never confirmed.
+    """
+
+    named: Configuration
+    candidates: tuple[Candidate, ...]
+    rolls_back: bool = False
+    idle: str = ""
+
+
+def state_folder(path: Path) -> Path:
+    """The state folder that edged.yaml names, also where the file is wrong: the last good configuration is found by it."""
+    try:
+        found = _STATE_LINE.search(path.read_bytes())
+    except OSError:
+        found = None
+    default: Path = EdgedFile.model_fields["state"].default
+    return path.absolute().parent / found[2].decode(errors="surrogateescape") if found else default
+
+
+def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
+    """What to start with. Raises InvalidConfiguration where the files are wrong and nothing can stand in for them."""
+    good = _asked(state.load_last_good)
+    waited = _asked(state.pending) is not None
+    rejected = _asked(state.rejected)
+    try:
+        files = load()
+    except InvalidConfiguration as wrong:
+        if good is None:
+            raise
+        for problem in wrong.problems:
+            _log.error("%s", problem)
+        why = f"the files are wrong ({len(wrong.problems)} problems; `edged check` lists them)"
+        return Choice(good, (Candidate(good, Source.LAST_GOOD, why),), waited)
+    if waited:
+        why = "the daemon ended before the change was confirmed, so it was rolled back; `edged reload` takes the files"
+    elif rejected is not None and rejected == digest(files.sources):
+        why = "the files were rolled back before, for want of confirmation; `edged reload` takes them"
+    else:
+        spare = () if good is None or good.sources == files.sources else (Candidate(good, Source.LAST_GOOD),)
+        return Choice(files, (Candidate(files, Source.FILES), *spare))
+    if good is None:
+        return Choice(files, (), waited, f"{why}; there was no earlier policy")
+    return Choice(good, (Candidate(good, Source.LAST_GOOD, why),), waited)
+
+
+def _asked(read: Callable[[], Answer | None]) -> Answer | None:
+    """What the state folder says; trouble with it is told, and keeps no policy from being enforced."""
+    try:
+        return read()
+    except EdgedError as error:
+        _log.error("%s", error)
+        return None

@@ -1,0 +1,208 @@
+"""The daemon's life: start, serve, stop. The only module of it that opens things.
+
+    the files -> the control socket (is another daemon there?) -> the owning socket -> the policy, verified
+              -> metrics, control -> READY -> watch until a signal -> leave the policy in force
+
+What enforcement does not need is imported after the policy is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edged import __version__
+from edged.clock import Clock, SystemClock
+from edged.control.listener import listen
+from edged.daemon import logs
+from edged.daemon.boot import choose, state_folder
+from edged.daemon.changes import Answer, Changes
+from edged.daemon.drift import Suspects
+from edged.daemon.heart import Heart
+from edged.daemon.keeper import Keeper
+from edged.daemon.owner import open_owner
+from edged.daemon.report import View
+from edged.daemon.surroundings import Surroundings
+from edged.daemon.systemd import Systemd
+from edged.daemon.totals import Totals
+from edged.daemon.watch import RulesetWatch
+from edged.errors import EdgedError
+from edged.kernel import Capabilities
+from edged.kernel.events import LinkEvents, NftEvents
+from edged.kernel.linux import LinuxKernel
+from edged.kernel.probe import FEATURES
+from edged.loader import Configuration, load
+from edged.ruleset.observed import CounterValue
+from edged.ruleset.plan import Lock
+from edged.ruleset.tree import Counter
+from edged.state import StateFolder
+
+_log = logging.getLogger(__name__)
+
+
+def run(path: Path) -> None:
+    """Be the daemon of that configuration until SIGTERM or SIGINT. Raises EdgedError where it cannot start."""
+    logs.set_up(os.environ)
+    systemd = Systemd(os.environ, os.getpid())
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+        asyncio.run(_Daemon(path.absolute(), systemd, SystemClock(), writer).live())
+
+
+class _Daemon:
+    """One life of the daemon; its parts are there from the moment `live` has made them."""
+
+    keeper: Keeper
+    totals: Totals
+    capabilities: Capabilities
+    changes: Changes
+    surroundings: Surroundings
+    watch: RulesetWatch
+
+    def __init__(self, path: Path, systemd: Systemd, clock: Clock, writer: ThreadPoolExecutor) -> None:
+        self.path = path
+        self.systemd = systemd
+        self.clock = clock
+        self.writer = writer
+
+    async def live(self) -> None:
+        """Start, serve until asked to stop, and leave the policy in force. Raises EdgedError."""
+        stop_asked, reload_asked = _signals()
+        state = StateFolder(state_folder(self.path), self.clock)
+        choice = choose(self.load, state)
+        async with AsyncExitStack() as opened:
+            control = opened.enter_context(_control_socket(choice.named.edged.control))
+            await self._open_kernel(opened)
+            self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named)
+            opened.push_async_callback(self.changes.stop)
+            await self.changes.start(choice)
+            self.surroundings = Surroundings(
+                opened.enter_context(closing(LinkEvents())), lambda: self.changes.record.configuration
+            )
+            self.surroundings.refresh()
+            await opened.enter_async_context(self._served(control, choice.named))
+            heart = Heart(self.systemd, self.clock, lambda: self.view({}))
+            heart.ready()
+            _log.info("edged %s is ready: %s", __version__, heart.line)
+            await _until(stop_asked, self.watch.run(), self.surroundings.run(), heart.run(), self._reload_at(reload_asked))
+            self.systemd.stopping("Stopping; the policy stays in force")
+            _log.info("stopping; the policy stays in force")
+
+    def load(self) -> Configuration:
+        """The files as they are now. Raises InvalidConfiguration."""
+        return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))
+
+    async def in_writer(self, call: Callable[[], Answer], /) -> Answer:
+        """Run a call in the one thread that writes to the kernel."""
+        return await asyncio.get_running_loop().run_in_executor(self.writer, call)
+
+    def view(self, totals: Mapping[Counter, CounterValue]) -> View:
+        """All that there is to tell now."""
+        lock = self.capabilities.lock
+        return View(
+            record=self.changes.record,
+            kept=self.keeper.state,
+            lock=lock,
+            totals=totals,
+            present=self.surroundings.present,
+            flowtables=self.surroundings.flowtables,
+            seconds_left=self.changes.seconds_left,
+            restart_needed=self.changes.restart_needed,
+            warnings=_lock_warnings(lock, self.systemd),
+            metrics=str(self.changes.first.edged.metrics.listen),
+        )
+
+    async def _open_kernel(self, opened: AsyncExitStack) -> None:
+        """The keeper over the owning socket; it leaves the policy in force whenever it is closed."""
+        events = opened.enter_context(closing(NftEvents()))  # before the first change, so that none after it is missed
+        kernel = open_owner(self.systemd)
+        self.totals = Totals(opened.enter_context(closing(LinuxKernel())).counters)
+        suspects = Suspects()
+        try:
+            self.capabilities = await self.in_writer(kernel.capabilities)
+        except EdgedError:
+            kernel.close()
+            raise
+        self.keeper = Keeper(kernel, self.capabilities.lock, self.clock, self.totals, suspects)
+        opened.push_async_callback(self.in_writer, self.keeper.leave)
+        self.watch = RulesetWatch(self.keeper, suspects, self.clock, self.in_writer, events)
+        for warning in _lock_warnings(self.capabilities.lock, self.systemd):
+            _log.warning("%s", warning)
+
+    @asynccontextmanager
+    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[None]:
+        """Metrics and control. Raises EdgedError where the metrics' address cannot be used."""
+        from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
+
+        from edged import metrics  # noqa: PLC0415
+        from edged.control.server import application  # noqa: PLC0415
+        from edged.daemon.service import ControlService, figures  # noqa: PLC0415
+
+        def view() -> View:
+            return self.view(self.totals.read())
+
+        end_metrics = metrics.serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
+        runner = web.AppRunner(application(ControlService(self.changes, view)), access_log=None, handle_signals=False, shutdown_timeout=5)
+        await runner.setup()
+        await web.SockSite(runner, control).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+            await asyncio.to_thread(end_metrics)
+
+    async def _reload_at(self, asked: asyncio.Event) -> None:
+        """Reload at each SIGHUP; nobody waits for the answer but the log."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                change = await self.changes.reload()
+            except EdgedError as error:
+                _log.error("reload failed, the policy in force stays: %s", error)
+            else:
+                _log.info("reload done, %d steps", len(change.steps))
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """The events of being asked to stop and to reload."""
+    stop, reload = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+        loop.add_signal_handler(number, event.set)
+    return stop, reload
+
+
+async def _until(asked: asyncio.Event, *tasks: Coroutine[None, None, None]) -> None:
+    """Run the tasks until asked to stop. Raises what any of them raises: a daemon with a part missing does not go on."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(task) for task in tasks]
+        await asked.wait()
+        for task in running:
+            task.cancel()
+
+
+@contextmanager
+def _control_socket(path: Path) -> Iterator[socket.socket]:
+    with closing(listen(path)) as control:
+        try:
+            yield control
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _lock_warnings(lock: Lock, systemd: Systemd) -> tuple[str, ...]:
+    if lock is Lock.NONE:
+        return (f"this kernel has no owner flag for tables: {FEATURES['table_owner'].otherwise}",)
+    if lock is Lock.OWNER and not systemd.present:
+        return ("the table goes with this process if it is killed: this kernel has no persist, and no systemd keeps the socket",)
+    return ()

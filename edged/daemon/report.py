@@ -1,0 +1,147 @@
+"""What the daemon tells about itself: the status object, what of the configuration it cannot give, and a line for systemd.
+
+Pure: everything it tells of comes in as a View.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edged import __version__
+from edged.control.messages import CounterStatus, Degraded, Drift, PolicyStatus, Status
+from edged.daemon.keeper import KeeperState
+from edged.daemon.record import Record, Source
+from edged.loader import Configuration, PlacedPolicy
+from edged.ruleset.observed import CounterValue
+from edged.ruleset.plan import Lock
+from edged.ruleset.tree import Counter
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that there is to tell, as of one moment."""
+
+    record: Record
+    kept: KeeperState
+    lock: Lock
+    totals: Mapping[Counter, CounterValue]
+    present: frozenset[str]  # the interfaces that are there
+    flowtables: tuple[str, ...]  # other programs', by name
+    seconds_left: float | None  # until the change that waits is rolled back
+    restart_needed: tuple[str, ...]
+    warnings: tuple[str, ...]  # of this machine
+    metrics: str
+
+
+def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[str, bool]:
+    """Each interface of the configuration, and whether it is there; a wildcard is there when any of its kind is."""
+    gateway = configuration.edged.gateway
+    return {
+        name: any(each.startswith(name[:-1]) for each in present) if name.endswith("*") else name in present
+        for name in (*gateway.access, *gateway.upstream)
+    }
+
+
+def degraded(view: View) -> Iterator[Degraded]:
+    """What is less than the configuration asks for, and what edged does instead."""
+    record = view.record
+    if record.idle:
+        yield Degraded(what="enforcement", why=record.idle, instead="nothing of edged is in the kernel")
+        return
+    if record.source is Source.LAST_GOOD:
+        yield Degraded(what="configuration", why=record.why_not_files, instead="the last good configuration is enforced")
+    elif not record.reload_successful:
+        why = f"the last reload failed: {record.reload_error.partition(chr(10))[0]}"
+        yield Degraded(what="configuration", why=why, instead="the policy from before stays in force")
+    for name, there in interfaces(record.configuration, view.present).items():
+        if not there:
+            yield Degraded(what=f"interface {name}", why="it is not there", instead="its rules wait for it to appear")
+    if record.state_trouble:
+        yield Degraded(
+            what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
+        )
+    for each in view.flowtables:
+        why = "another program moves flows past every rule of this gateway (semantics G-5)"
+        yield Degraded(what=f"flowtable {each}", why=why, instead="the flows in it meet no policy; the others do")
+    for each in view.restart_needed:
+        yield Degraded(what=each.partition(":")[0], why=each, instead="the former setting is used")
+
+
+def status(view: View) -> Status:
+    """The answer to GET /v1/status."""
+    record, kept = view.record, view.kept
+    configuration = record.configuration
+    return Status(
+        schema="edged/v1/status",
+        gateway=configuration.edged.gateway.name,
+        version=__version__,
+        pid=os.getpid(),
+        in_sync=kept.in_sync,
+        enforcing=kept.enforcing,
+        generation=kept.generation,
+        lock=view.lock.value,
+        configuration={
+            "path": os.fspath(configuration.path),
+            "last_reload_successful": record.reload_successful,
+            "last_reload_success": record.reload_success,
+            "running": record.source.value,
+        },
+        confirm=None if view.seconds_left is None else {"seconds_left": view.seconds_left},
+        drift_repairs={reason.value: count for reason, count in kept.repairs.items()},
+        last_drift=_drift(kept),
+        interfaces=interfaces(configuration, view.present),
+        policies=[_policy(each, view) for each in configuration.policies],
+        degraded=list(degraded(view)),
+        warnings=[*map(str, configuration.warnings), *view.warnings, *([kept.trouble] if kept.trouble else [])],
+        metrics=view.metrics,
+    )
+
+
+def line(view: View) -> str:
+    """One line for `systemctl status`."""
+    record, kept = view.record, view.kept
+    if record.idle:
+        return f"Enforcing nothing: {record.idle}"
+    if not kept.in_sync:
+        return f"Not in sync: {kept.trouble}"
+    parts = [f"Enforcing {record.source.value}"]
+    if record.source is Source.LAST_GOOD:
+        parts.append(record.why_not_files)
+    elif not record.reload_successful:
+        parts.append("the last reload failed")
+    if view.seconds_left is not None:
+        parts.append("a change waits for its confirmation")
+    if absent := [name for name, there in interfaces(record.configuration, view.present).items() if not there]:
+        parts.append(f"absent: {', '.join(absent)}")
+    if repaired := sum(kept.repairs.values()):
+        parts.append(f"{repaired} foreign changes undone")
+    return "; ".join(parts)
+
+
+def _drift(kept: KeeperState) -> Drift | None:
+    last = kept.last_drift
+    if last is None:
+        return None
+    return Drift(at=last.at, process=last.process.name, pid=last.process.pid, what=list(last.drift.what))
+
+
+def _policy(placed: PlacedPolicy, view: View) -> PolicyStatus:
+    name = placed.settings.policy
+    return PolicyStatus(
+        policy=name,
+        mode=placed.settings.mode.value,
+        file=str(placed.places.at("policy")),
+        counters=[_counter(counter, value) for counter, value in view.totals.items() if counter.policy == name],
+    )
+
+
+def _counter(counter: Counter, value: CounterValue) -> CounterStatus:
+    return CounterStatus(
+        direction=counter.direction.value,
+        family=counter.family.label,
+        verdict=counter.verdict,
+        packets=value.packets,
+        bytes=value.bytes,
+    )

@@ -1,0 +1,73 @@
+"""What the control socket and the metrics page offer, in their own words, of what the daemon does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edged import __version__
+from edged.control.messages import Changes, Confirmed, Status, TornDown
+from edged.daemon.changes import Change
+from edged.daemon.changes import Changes as Operations
+from edged.daemon.report import View, status
+from edged.kernel import Capabilities
+from edged.metrics import Figures
+
+
+def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures:
+    """The metrics of this moment."""
+    return Figures(
+        version=__version__,
+        reload_successful=view.record.reload_successful,
+        reload_success=view.record.reload_success,
+        in_sync=view.kept.in_sync,
+        repairs={reason.value: count for reason, count in view.kept.repairs.items()},
+        applied=view.kept.applied,
+        capabilities=capabilities.features,
+        policies=view.totals,
+        read_errors=read_errors,
+    )
+
+
+class ControlService:
+    """The operations as the control socket's messages; `view` reads the kernel's counters, so it is called in a thread."""
+
+    def __init__(self, operations: Operations, view: Callable[[], View]) -> None:
+        self._operations = operations
+        self._view = view
+
+    async def status(self) -> Status:
+        """What the daemon does and sees now."""
+        return status(await asyncio.to_thread(self._view))
+
+    async def reload(self) -> Changes:
+        """Take the files anew."""
+        return _told(await self._operations.reload())
+
+    async def apply(self, confirm_seconds: float | None) -> Changes:
+        """Take the files anew, and roll them back after so long unless confirm comes; None: as reload."""
+        if confirm_seconds is None:
+            return await self.reload()
+        return {**_told(await self._operations.apply(confirm_seconds)), "confirm_deadline_seconds": confirm_seconds}
+
+    async def confirm(self) -> Confirmed:
+        """Keep the change that waits."""
+        await self._operations.confirm()
+        return {"confirmed": True}
+
+    async def rollback(self) -> Changes:
+        """Take the change that waits back."""
+        return _told(await self._operations.rollback())
+
+    async def teardown(self) -> TornDown:
+        """Remove all that edged made."""
+        return {"removed": await self._operations.teardown()}
+
+
+def _told(change: Change) -> Changes:
+    return {
+        "changed": len(change.steps),
+        "generation": change.enforced.generation,
+        "warnings": list(change.warnings),
+        "steps": list(change.steps),
+    }

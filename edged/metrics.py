@@ -1,0 +1,129 @@
+"""The Prometheus page: interface version 1, section 4.
+
+A scrape asks for the figures of that moment and renders them; nothing is counted here. The server runs in threads of its own,
+so a scrape waits for nobody and nobody for a scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edged.config.metrics import Listen
+from edged.daemon.durations import Durations
+from edged.errors import EdgedError
+from edged.ruleset.observed import CounterValue
+from edged.ruleset.tree import Counter
+
+_POLICY_LABELS = ("policy", "direction", "family", "verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All that a scrape shows, as of one moment."""
+
+    version: str
+    reload_successful: bool
+    reload_success: float  # seconds since the epoch
+    in_sync: bool
+    repairs: Mapping[str, int]
+    applied: Durations
+    capabilities: Mapping[str, bool]
+    policies: Mapping[Counter, CounterValue]
+    read_errors: int
+
+
+class EdgedCollector(Collector):
+    """Renders figures as metrics; `figures` is called once a scrape, from the scrape's thread."""
+
+    def __init__(self, figures: Callable[[], Figures]) -> None:
+        self._figures = figures
+
+    def describe(self) -> list[Metric]:
+        """Nothing: what is registered is known without a look at the kernel."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        figures = self._figures()
+        build = GaugeMetricFamily("edged_build_info", "The version of edged that runs.", labels=["version"])
+        build.add_metric([figures.version], 1)
+        yield build
+        yield from _configuration(figures)
+        yield from _enforcement(figures)
+        yield from _policies(figures)
+
+
+def _configuration(figures: Figures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "edged_config_last_reload_successful",
+        "Whether the files were taken the last time they were read; 0: the policy from before is in force.",
+        value=float(figures.reload_successful),
+    )
+    yield GaugeMetricFamily(
+        "edged_config_last_reload_success_timestamp_seconds",
+        "When the files were last taken; 0: not since the daemon began.",
+        value=figures.reload_success,
+    )
+
+
+def _enforcement(figures: Figures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "edged_enforcement_in_sync",
+        "Whether the kernel was last seen to hold exactly the configured policy.",
+        value=float(figures.in_sync),
+    )
+    repairs = CounterMetricFamily("edged_drift_repairs", "Foreign changes to the table that were undone.", labels=["reason"])
+    for reason, count in figures.repairs.items():
+        repairs.add_metric([reason], count)
+    yield repairs
+    yield HistogramMetricFamily(
+        "edged_apply_duration_seconds",
+        "How long it took to bring the kernel to a changed policy, verification included.",
+        buckets=figures.applied.cumulative(),
+        sum_value=figures.applied.total,
+    )
+    capability = GaugeMetricFamily("edged_capability", "Whether this kernel has the feature.", labels=["feature"])
+    for feature, works in figures.capabilities.items():
+        capability.add_metric([feature], float(works))
+    yield capability
+
+
+def _policies(figures: Figures) -> Iterator[Metric]:
+    packets = CounterMetricFamily(
+        "edged_policy_packets", "Packets a policy stopped or, observing, would have.", labels=_POLICY_LABELS
+    )
+    octets = CounterMetricFamily("edged_policy_bytes", "Their bytes, from the network header on.", labels=_POLICY_LABELS)
+    for counter, value in figures.policies.items():
+        labels = [counter.policy, counter.direction.value, counter.family.label, counter.verdict]
+        packets.add_metric(labels, value.packets)
+        octets.add_metric(labels, value.bytes)
+    yield packets
+    yield octets
+    yield CounterMetricFamily(
+        "edged_kernel_read_errors", "Failed readings of the kernel's counters; the last values stood.", value=figures.read_errors
+    )
+
+
+def serve(listen: Listen, figures: Callable[[], Figures]) -> Callable[[], None]:
+    """Serve the page from now on, and give what ends it. Raises EdgedError where the address cannot be used."""
+    registry = CollectorRegistry()
+    registry.register(EdgedCollector(figures))
+    try:
+        server, thread = start_http_server(listen.port, listen.host, registry)
+    except OSError as error:
+        raise EdgedError(
+            f"cannot serve metrics on {listen}: {error.strerror}. Another program may have the port (ss -ltnp); "
+            "metrics.listen in edged.yaml chooses another one. The policy is in force without the daemon."
+        ) from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

@@ -1,0 +1,193 @@
+"""The state folder: what edged must remember over a restart.
+
+    last-good.json   every file of the configuration that was last in force and confirmed, so that a broken file at boot never
+                     means "no policy"
+    confirm.json     a change that waits for `edged confirm`
+    rejected.json    the change that was rolled back: its files may still lie there, and a restart must not bring it back
+
+Each file is written beside its name and renamed over it, so that at any moment the old or the new one is there, whole. They
+hold the operator's configuration, hence 0600. Every failure is an EdgedError that names the file and says what still holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edged.clock import Clock, SystemClock
+from edged.errors import EdgedError
+
+if TYPE_CHECKING:
+    from edged.loader import Configuration
+
+_LAST_GOOD = "last-good.json"
+_CONFIRM = "confirm.json"
+_REJECTED = "rejected.json"
+_SCHEMA = "edged/v1/last-good"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change that waits for `edged confirm`: until when (CLOCK_BOOTTIME, in that boot), and the digest of its files."""
+
+    boot_id: str
+    deadline: float
+    digest: str
+
+
+def digest(sources: Mapping[Path, bytes]) -> str:
+    """A name for the content of a configuration's files."""
+    found = hashlib.sha256()
+    for path in sorted(sources):
+        found.update(f"{path}\0{len(sources[path])}\0".encode(errors="surrogateescape"))
+        found.update(sources[path])
+    return found.hexdigest()
+
+
+class StateFolder:
+    """The files under `state` of edged.yaml; one process writes them at a time."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self.path = path
+        self._clock = clock or SystemClock()
+
+    # --- the last good configuration ---
+
+    def save_last_good(self, configuration: Configuration) -> None:
+        """Keep every file of a configuration that is in force; a change that was rolled back before is forgotten with it."""
+        stored = {
+            "schema": _SCHEMA,
+            "saved": self._clock.now(),
+            "path": os.fspath(configuration.path),
+            "files": {
+                os.fspath(path): content.decode(errors="surrogateescape") for path, content in configuration.sources.items()
+            },
+        }
+        before = self._read_stored()
+        # an unchanged bundle is not written anew: a restart costs no write, and works on a read-only disk
+        if before is None or any(before[key] != stored[key] for key in ("path", "files")):
+            self._write(_LAST_GOOD, stored, "the configuration in force; a restart cannot fall back on it")
+        self._remove(_REJECTED)
+
+    def load_last_good(self) -> Configuration | None:
+        """The configuration that was kept, or None where none ever was.
+
+        It is judged by the moment it was kept: what has run out since is no mistake of its files, nor is a clock that has
+        not been set yet since boot. Raises EdgedError where it cannot be read.
+        """
+        from edged.config.files import StoredFiles  # noqa: PLC0415  pydantic and yaml, which a waiting change does without
+        from edged.loader import load  # noqa: PLC0415
+
+        stored = self._read_stored()
+        if stored is None:
+            return None
+        content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
+        return load(Path(stored["path"]), now=datetime.fromtimestamp(stored["saved"], UTC), files=StoredFiles(content))
+
+    def _read_stored(self) -> dict[str, Any] | None:
+        stored = self._read(_LAST_GOOD)
+        if stored is None:
+            return None
+        files = stored.get("files")
+        if stored.get("schema") != _SCHEMA or not isinstance(files, dict) or not {"saved", "path"} <= stored.keys():
+            raise self._damaged(_LAST_GOOD, f"not {_SCHEMA}")
+        return stored
+
+    # --- a change that waits for its confirmation ---
+
+    def begin_confirm(self, pending: Pending) -> None:
+        """Note the change before it is applied: whoever dies from now on, the next start rolls it back."""
+        self._write(
+            _CONFIRM, asdict(pending), "the change that waits for confirmation; it could not be rolled back after a restart"
+        )
+
+    def pending(self) -> Pending | None:
+        """The change that waits for confirmation."""
+        stored = self._read(_CONFIRM)
+        if stored is None:
+            return None
+        try:
+            return Pending(str(stored["boot_id"]), float(stored["deadline"]), str(stored["digest"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(_CONFIRM, f"{type(error).__name__}: {error}") from error
+
+    def end_confirm(self) -> bool:
+        """The change stays, or never came into force: nothing waits any more. False where nothing waited.
+
+        Of this and `reject`, called at the same moment by several processes, exactly one call gives True.
+        """
+        return self._remove(_CONFIRM)
+
+    def reject(self) -> bool:
+        """The change is rolled back: nothing waits any more, and a start refuses the same files. False where nothing waited."""
+        with self._trouble(_CONFIRM, "keep that the change was rolled back"), contextlib.suppress(FileNotFoundError):
+            (self.path / _CONFIRM).replace(self.path / _REJECTED)
+            self._sync()
+            return True
+        return False
+
+    def rejected(self) -> str | None:
+        """The digest of the files that were rolled back, until others are kept as good."""
+        stored = self._read(_REJECTED)
+        return str(stored.get("digest")) if stored else None
+
+    # --- files ---
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            stored = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EdgedError(f"cannot read {self.path / name}: {error.strerror}") from error
+        except ValueError as error:
+            raise self._damaged(name, str(error)) from error
+        if not isinstance(stored, dict):
+            raise self._damaged(name, "not an object")
+        return stored
+
+    def _write(self, name: str, content: Mapping[str, Any], what: str) -> None:
+        with self._trouble(name, f"keep {what}"):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = self.path / f".{name}.new"
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  a descriptor, not a path
+                os.fchmod(descriptor, 0o600)
+                json.dump(content, file)
+                file.flush()
+                os.fsync(descriptor)
+            partial.replace(self.path / name)
+            self._sync()
+
+    def _remove(self, name: str) -> bool:
+        with self._trouble(name, "remove it"), contextlib.suppress(FileNotFoundError):
+            (self.path / name).unlink()
+            self._sync()
+            return True
+        return False
+
+    def _sync(self) -> None:
+        """A rename is on disk only once its folder is."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _trouble(self, name: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise EdgedError(f"{self.path / name}: cannot {what}: {error.strerror}; what is in force stays in force") from error
+
+    def _damaged(self, name: str, why: str) -> EdgedError:
+        return EdgedError(f"{self.path / name} is damaged ({why}); what is in force stays in force")
