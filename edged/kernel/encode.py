@@ -12,6 +12,7 @@ from edged.kernel.attrs import attribute, be32, be64, nest, text
 from edged.kernel.batch import Message
 from edged.kernel.elements import encode_bounds, encode_elements
 from edged.kernel.identity import comment_of
+from edged.kernel.refusals import rule_label
 from edged.kernel.rules import encode_rule
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset import plan as steps
@@ -143,4 +144,4 @@ def _rule(table: str, chain: Chain, rule: Rule) -> Message:
             attribute(RuleAttr.USERDATA, comment_of(rule, expressions)),
         )
     )
-    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, f"chain {chain.name}, rule {rule.name}")
+    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, rule_label(chain, rule))

@@ -137,7 +137,7 @@ class FakeKernel:
                         emptied = ()
                     transaction.execute(step, now)
                 except StepRefusedError as refused:
-                    raise commit_refused(refused.errno, label) from refused
+                    raise commit_refused(refused.errno, refused.label or label) from refused
         return transaction.table, transaction.has_changed
 
 

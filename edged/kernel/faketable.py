@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar, assert_never
 
 from edged.addresses import Family, Range
+from edged.kernel.refusals import rule_label
 from edged.ruleset import plan as steps
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
@@ -18,11 +20,12 @@ Thing = TypeVar("Thing")
 
 
 class StepRefusedError(Exception):
-    """The kernel's answer to a step that cannot be taken."""
+    """The kernel's answer to a step that cannot be taken; `label` where it is one rule of a chain."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, label: str = "") -> None:
         super().__init__(errno.errorcode[number])
         self.errno = number
+        self.label = label
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class FakeSet:
     def alive(self, clock: float) -> frozenset[Element]:
         """The elements that have not run out by the host's clock."""
         return frozenset(Element(key, held.until) for key, held in self.elements.items() if not held.is_gone(clock))
+
+    def forget_gone(self, clock: float) -> None:
+        """Take out what has run out."""
+        self.elements = {key: held for key, held in self.elements.items() if not held.is_gone(clock)}
 
 
 @dataclass
@@ -122,38 +129,46 @@ class FakeTable:
 
     def _add_elements(self, target: AddressSet, elements: Iterable[Element], clock: float, offset: float) -> bool:
         held = _existing(self.sets, target.name)
-        has_changed = False
+        held.forget_gone(clock)
+        before = len(held.elements)
         for element in elements:
-            present = [each.range for each in held.alive(clock)]
-            if element.range in present:
-                continue
-            if any(each.first <= element.range.last and element.range.first <= each.last for each in present):
-                raise StepRefusedError(errno.EEXIST)
-            # an end that has passed becomes the shortest timeout there is
-            deadline = None if element.until is None else max(element.until + offset, clock + 0.001)
-            held.elements[element.range] = _Held(element.until, deadline)
-            has_changed = True
-        return has_changed
+            if element.range not in held.elements:
+                # an end that has passed becomes the shortest timeout there is
+                deadline = None if element.until is None else max(element.until + offset, clock + 0.001)
+                held.elements[element.range] = _Held(element.until, deadline)
+        if any(after.first <= ahead.last for ahead, after in pairwise(sorted(held.elements))):
+            raise StepRefusedError(errno.EEXIST)
+        return len(held.elements) > before
 
     def _remove_elements(self, target: AddressSet, elements: Iterable[Element], clock: float) -> bool:
         held = _existing(self.sets, target.name)
+        held.forget_gone(clock)
         for element in elements:
-            if element.range not in {each.range for each in held.alive(clock)}:
+            if held.elements.pop(element.range, None) is None:
                 raise StepRefusedError(errno.ENOENT)
-            del held.elements[element.range]
         return True
 
     def _fill(self, chain: Chain) -> bool:
         target = _existing(self.chains, chain.name)
         for rule in chain.rules:
-            for name in _sets_of(rule):
-                _existing(self.sets, name)
-            if rule.count is not None:
-                _existing(self.counters, rule.count.name)
-            if isinstance(rule.then, Jump | Goto) and _existing(self.chains, rule.then.chain).hook is not None:
-                raise StepRefusedError(errno.EOPNOTSUPP)  # a base chain is entered by packets only
+            if refused := self._fault(rule):
+                raise StepRefusedError(refused, rule_label(chain, rule))
             target.rules.append(rule)
         return bool(chain.rules)
+
+    def _fault(self, rule: Rule) -> int:
+        """The errno for a rule that refers to what is not there or not fit; 0 for a good one."""
+        if any(name not in self.sets for name in _sets_of(rule)):
+            return errno.ENOENT
+        if rule.count is not None and rule.count.name not in self.counters:
+            return errno.ENOENT
+        if isinstance(rule.then, Jump | Goto):
+            target = self.chains.get(rule.then.chain)
+            if target is None:
+                return errno.ENOENT
+            if target.hook is not None:
+                return errno.EOPNOTSUPP  # a base chain is entered by packets only
+        return 0
 
     def _rules(self) -> Iterator[Rule]:
         for chain in self.chains.values():

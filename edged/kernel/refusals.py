@@ -9,6 +9,12 @@ from contextlib import contextmanager
 
 from edged.errors import KernelError, StalePlan, TableHeld
 from edged.ruleset.plan import Plan, RemoveElements, describe
+from edged.ruleset.tree import Chain, Rule
+
+
+def rule_label(chain: Chain, rule: Rule) -> str:
+    """What people call the writing of one rule."""
+    return f"chain {chain.name}, rule {rule.name}"
 
 
 def reading_refused(number: int, explanation: str = "") -> KernelError:

@@ -50,8 +50,6 @@ def encode_rule(rule: Rule) -> bytes:
     body = _Body()
     for match in rule.when:
         body.add_match(match)
-    if isinstance(rule.then, ResetTcp):
-        body.guard(_of_transport(Transport.TCP))  # before the counter: what cannot be reset is not counted as refused either
     counting = ex.count_in(rule.count.name) if rule.count else b""
     return b"".join(body.parts) + counting + _verdict(rule.then)
 
@@ -125,7 +123,8 @@ def _verdict(then: Verdict) -> bytes:
         case Drop():
             return ex.verdict(ex.VerdictCode.DROP)
         case ResetTcp():
-            return ex.reject_with_reset()
+            # the kernel builds a reset for TCP only, and wants the rule to say so, whatever brought the packet here
+            return _of_transport(Transport.TCP) + ex.reject_with_reset()
         case Jump(chain):
             return ex.verdict(ex.VerdictCode.JUMP, chain)
         case Goto(chain):

@@ -1,0 +1,138 @@
+"""The machines that the contract is tried on: a fake host, and a network namespace of its own with the real kernel."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from typing import Protocol
+
+from edged.kernel import Kernel
+from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.linux import LinuxKernel
+
+_numbers = itertools.count()
+
+
+class Machine(Protocol):
+    """A ruleset, sockets to it, and what befalls it from outside."""
+
+    def connect(self) -> Kernel:
+        """A new socket."""
+
+    def inherit(self, kernel: Kernel) -> Kernel:
+        """The same socket in a later process, the former one being dead."""
+
+    def flush_ruleset(self) -> None:
+        """A stranger's `nft flush ruleset`."""
+
+    def commit_elsewhere(self) -> None:
+        """A stranger's change to another table."""
+
+    def rewrite(self, chain: str, position: int, body: str) -> bool:
+        """A stranger rewrites a rule in place, comment kept; whether the kernel let it."""
+
+    def count(self, counter: str) -> None:
+        """One packet (UDP to port 9, from the machine to itself) through a rule with this counter."""
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+
+    def remove(self) -> None:
+        """The machine is gone."""
+
+
+class FakeMachine:
+    def __init__(self) -> None:
+        self.host = FakeHost(now=1000.0)
+
+    def connect(self) -> Kernel:
+        return FakeKernel(self.host)
+
+    def inherit(self, kernel: Kernel) -> Kernel:
+        assert isinstance(kernel, FakeKernel)
+        return FakeKernel(self.host, kernel.port)
+
+    def flush_ruleset(self) -> None:
+        self.host.flush_ruleset()
+
+    def commit_elsewhere(self) -> None:
+        self.host.commit_elsewhere()
+
+    def rewrite(self, chain: str, position: int, body: str) -> bool:
+        try:
+            self.host.tamper(chain, position)
+        except PermissionError:
+            return False
+        return True
+
+    def count(self, counter: str) -> None:
+        self.host.count(counter)
+
+    def wait(self, seconds: float) -> None:
+        self.host.now += seconds
+
+    def remove(self) -> None:
+        pass
+
+
+class LinuxMachine:
+    def __init__(self) -> None:
+        self.name = f"edgedct{os.getpid()}n{next(_numbers)}"
+        self._run("ip", "netns", "add", self.name)
+        self.run("ip", "link", "set", "lo", "up")
+        self._opened: list[LinuxKernel] = []
+
+    @staticmethod
+    def _run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+        return done
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A command inside."""
+        return self._run("ip", "netns", "exec", self.name, *command, check=check)
+
+    def nft(self, script: str) -> str:
+        """A script of nft's inside; what it prints."""
+        return self.run("nft", "-a", script).stdout
+
+    def connect(self) -> LinuxKernel:
+        self._opened.append(LinuxKernel(netns=self.name))
+        return self._opened[-1]
+
+    def inherit(self, kernel: Kernel) -> LinuxKernel:
+        assert isinstance(kernel, LinuxKernel)
+        self._opened.append(LinuxKernel(fileno=os.dup(kernel.fileno())))
+        kernel.close()
+        return self._opened[-1]
+
+    def flush_ruleset(self) -> None:
+        self.nft("flush ruleset")
+
+    def commit_elsewhere(self) -> None:
+        self.nft(f"add table ip elsewhere{next(_numbers)}")
+
+    def handle(self, chain: str, position: int) -> tuple[str, str]:
+        """A rule's handle and its comment."""
+        lines = [line for line in self.nft(f"list chain inet edged {chain}").splitlines() if 'comment "' in line]
+        line = lines[position]
+        return line.rsplit("# handle ", 1)[1], line.split('comment "', 1)[1].split('"', 1)[0]
+
+    def rewrite(self, chain: str, position: int, body: str) -> bool:
+        handle, comment = self.handle(chain, position)
+        script = f'replace rule inet edged {chain} handle {handle} {body} comment "{comment}"'
+        return self.run("nft", script, check=False).returncode == 0
+
+    def count(self, counter: str) -> None:
+        self.run("bash", "-c", "echo > /dev/udp/127.0.0.1/9")
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def remove(self) -> None:
+        for kernel in self._opened:
+            kernel.close()
+        self._run("ip", "netns", "delete", self.name)

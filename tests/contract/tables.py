@@ -1,0 +1,167 @@
+"""Tables for the contract: a small one that every test can read, and what hypothesis draws from all nodes of the tree."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from ipaddress import ip_network
+
+from hypothesis import strategies as st
+
+from edged.addresses import Family, Range, span
+from edged.ruleset.tree import (
+    Accept,
+    AddressIn,
+    AddressNotIn,
+    AddressSet,
+    CameIn,
+    Chain,
+    ConntrackDirection,
+    ConntrackState,
+    Continue,
+    Counter,
+    Direction,
+    DirectionIs,
+    Drop,
+    Element,
+    GoesOut,
+    Goto,
+    Hook,
+    IsFamily,
+    Jump,
+    Match,
+    PortIs,
+    RateAbove,
+    ResetTcp,
+    Return,
+    Rule,
+    Side,
+    StateIn,
+    Table,
+    Transport,
+    Verdict,
+)
+
+NOW = 1_800_000_000.25
+
+
+def prefix(text: str, until: int | None = None) -> Element:
+    """The element that a prefix makes."""
+    return Element(span(ip_network(text)), until)
+
+
+POOL = AddressSet("pool4", Family.IPV4, (prefix("203.0.113.0/25"), prefix("203.0.113.192/26")))
+POOL6 = AddressSet("pool6", Family.IPV6, (prefix("2001:db8:d::/48"),))
+FREE = AddressSet("free4", Family.IPV4, (prefix("203.0.113.7/32"),), expiring=True)
+DROPPED = Counter("op25b", Direction.UP, Family.IPV4, "drop")
+SENT = Counter("probe", Direction.UP, Family.IPV4, "observe")
+BLOCK = Rule(
+    "op25b.block",
+    (PortIs(Transport.TCP, Side.DESTINATION, 25), AddressIn(Side.SOURCE, Family.IPV4, "pool4")),
+    Drop(),
+    DROPPED,
+)
+FREED = Rule("op25b.freed", (AddressIn(Side.SOURCE, Family.IPV4, "free4"),), Return())
+SMALL = Table(
+    counters=(DROPPED, SENT),
+    sets=(POOL, POOL6, FREE),
+    chains=(
+        Chain("forward", (Rule("forward.op25b", (CameIn("lan0"),), Jump("op25b")),), Hook("forward", -5)),
+        Chain("op25b", (FREED, BLOCK, Rule("op25b.block6", (AddressNotIn(Side.SOURCE, Family.IPV6, "pool6"),), Drop()))),
+        Chain("output", (Rule("output.sent", (PortIs(Transport.UDP, Side.DESTINATION, 9),), count=SENT),), Hook("output", 0)),
+    ),
+)
+
+
+def with_chain(table: Table, name: str, *rules: Rule) -> Table:
+    """The table with other rules in one of its chains."""
+    return replace(table, chains=tuple(replace(c, rules=rules) if c.name == name else c for c in table.chains))
+
+
+def with_set(table: Table, name: str, *elements: Element) -> Table:
+    """The table with other elements in one of its sets."""
+    return replace(table, sets=tuple(replace(s, elements=elements) if s.name == name else s for s in table.sets))
+
+
+# --- drawn ---
+
+_SIDES = st.sampled_from(Side)
+_PORTS = st.sampled_from([1, 25, 53, 443, 65535])
+_TRANSPORTS = st.sampled_from(Transport)
+_INTERFACES = st.sampled_from(["lan0", "ppp*", "a234567890123-5", "vlan.4094", "wan+1"])
+_CHAIN_NAMES = ("alpha", "beta", "gamma", "delta")
+_STATES = st.lists(st.sampled_from(ConntrackState), min_size=1, max_size=5, unique=True).map(tuple)
+_ENDS = st.one_of(st.none(), st.sampled_from([int(NOW) + 60, int(NOW) + 86400, 253_402_300_799]))
+
+
+def _bounds(family: Family) -> st.SearchStrategy[int]:
+    last = (1 << family.bits) - 1
+    edges = [0, 1, 2, 255, 256, 257, 1 << 24, 1 << family.bits - 1, last - 256, last - 1, last]
+    return st.one_of(st.sampled_from(edges), st.integers(0, last), st.integers(0, 40))
+
+
+@st.composite
+def address_sets(draw: st.DrawFn, name: str, family: Family) -> AddressSet:
+    """Disjoint ranges that touch, nest into what other draws hold, and reach both ends of the address space."""
+    cuts = sorted(draw(st.lists(_bounds(family), max_size=12, unique=True)))
+    expiring = draw(st.booleans())
+    elements: list[Element] = []
+    for first, last in itertools.pairwise(cuts):
+        free = elements[-1].range.last + 1 if elements else 0
+        if draw(st.booleans()) and max(first, free) <= last:
+            elements.append(Element(Range(max(first, free), last), draw(_ENDS) if expiring else None))
+    return AddressSet(name, family, tuple(elements), expiring)
+
+
+def _matches(sets: tuple[AddressSet, ...]) -> st.SearchStrategy[Match]:
+    named = st.sampled_from(sets)
+    return st.one_of(
+        st.builds(CameIn, _INTERFACES),
+        st.builds(GoesOut, _INTERFACES),
+        st.builds(IsFamily, st.sampled_from(Family)),
+        st.builds(PortIs, _TRANSPORTS, _SIDES, _PORTS),
+        st.builds(lambda side, each: AddressIn(side, each.family, each.name), _SIDES, named),
+        st.builds(lambda side, each: AddressNotIn(side, each.family, each.name), _SIDES, named),
+        st.builds(StateIn, _STATES),
+        st.builds(DirectionIs, st.sampled_from(ConntrackDirection)),
+        st.builds(RateAbove, st.sampled_from([1, 1000, 1_000_000]), st.sampled_from([1, 5, 1000])),
+    )
+
+
+def _verdicts(below: tuple[str, ...]) -> st.SearchStrategy[Verdict]:
+    plain = st.sampled_from([Accept(), Drop(), ResetTcp(), Return(), Continue()])
+    return st.one_of(plain, st.builds(Jump, st.sampled_from(below)), st.builds(Goto, st.sampled_from(below))) if below else plain
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    """A table of any nodes. Chains jump along an order that is drawn anew, so that two tables may jump opposite ways."""
+    sets = tuple(
+        draw(address_sets(name, family))
+        for name, family in (("one", Family.IPV4), ("two", Family.IPV6), ("three", Family.IPV4))
+        if draw(st.booleans())
+    )
+    directions = draw(st.lists(st.sampled_from(Direction), unique=True))
+    counters = tuple(Counter("probe", direction, Family.IPV4, "observe") for direction in directions)
+    names = draw(st.permutations(_CHAIN_NAMES))[: draw(st.integers(0, 4))]
+    matches = (
+        _matches(sets)
+        if sets
+        else _matches((AddressSet("none", Family.IPV4),)).filter(lambda match: not isinstance(match, AddressIn | AddressNotIn))
+    )
+    hooked = draw(st.booleans())
+    chains = []
+    for index, name in enumerate(names):
+        below = tuple(names[index + 1 :])
+        rules = tuple(
+            Rule(
+                f"{name}.{number}",
+                tuple(draw(st.lists(matches, max_size=4))),
+                draw(_verdicts(below)),
+                draw(st.sampled_from([None, *counters])),
+            )
+            for number in range(draw(st.integers(0, 3)))
+        )
+        chains.append(Chain(name, rules))
+    base = [Chain("base", (Rule("base.in", (), Jump(names[0])),) if names else (), Hook())] if hooked else []
+    return Table(counters, sets, (*base, *chains))

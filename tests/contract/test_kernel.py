@@ -1,0 +1,424 @@
+"""What edged relies on in a kernel, tried on the fake and on the real one."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edged.addresses import Family
+from edged.errors import KernelError, StalePlan, TableHeld
+from edged.kernel import Kernel
+from edged.kernel.probe import FEATURES
+from edged.ruleset import plan as steps
+from edged.ruleset.diff import diff
+from edged.ruleset.fingerprint import fingerprint
+from edged.ruleset.observed import CounterValue, Observed, ObservedTable, Ownership
+from edged.ruleset.plan import Desired, Lock, Plan, Step
+from edged.ruleset.tree import (
+    AddressIn,
+    AddressSet,
+    Chain,
+    Counter,
+    Direction,
+    Drop,
+    Goto,
+    Jump,
+    PortIs,
+    Rule,
+    Side,
+    Table,
+    Transport,
+)
+from tests.contract.machines import Machine
+from tests.contract.tables import BLOCK, DROPPED, FREE, FREED, NOW, POOL, SENT, SMALL, prefix, tables, with_chain, with_set
+from tests.strategies import Drawn, configurations
+
+one_machine = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+def bring(kernel: Kernel, desired: Table | None, lock: Lock = Lock.NONE, now: float = NOW) -> Plan:
+    """Observe, diff, apply; the plan that was applied."""
+    plan = diff(None if desired is None else Desired(desired, lock), kernel.observe())
+    kernel.apply(plan, now=now)
+    return plan
+
+
+def standing(kernel: Kernel) -> ObservedTable:
+    table = kernel.observe().table
+    assert table is not None
+    return table
+
+
+def assert_holds(kernel: Kernel, desired: Table) -> None:
+    """The kernel holds the table, said without `diff`."""
+    table = standing(kernel)
+    assert {name: chain.hook for name, chain in table.chains.items()} == {chain.name: chain.hook for chain in desired.chains}
+    assert {name: chain.fingerprints for name, chain in table.chains.items()} == {
+        chain.name: tuple(fingerprint(rule) for rule in chain.rules) for chain in desired.chains
+    }
+    assert {name: (each.family, each.expiring, each.elements) for name, each in table.sets.items()} == {
+        each.name: (each.family, each.expiring, frozenset(each.elements)) for each in desired.sets
+    }
+    assert set(table.counters) == {counter.name for counter in desired.counters}
+
+
+def refusal(kernel: Kernel, *taken: Step) -> KernelError:
+    """How the kernel refuses a plan of these steps; that it changed nothing is checked here."""
+    before = kernel.observe()
+    plan = Plan(taken, before.generation)
+    with pytest.raises(KernelError) as judged:
+        kernel.check(plan, now=NOW)
+    with pytest.raises(KernelError) as refused:
+        kernel.apply(plan, now=NOW)
+    assert (judged.value.errno, judged.value.label) == (refused.value.errno, refused.value.label)
+    assert kernel.observe() == before
+    assert not isinstance(refused.value, StalePlan)
+    return refused.value
+
+
+# --- reading and writing ---
+
+
+def test_an_empty_kernel_has_no_table(machine: Machine) -> None:
+    kernel = machine.connect()
+    assert kernel.observe() == Observed(kernel.generation(), None)
+    assert kernel.counters() == {}
+
+
+def test_what_was_applied_is_observed(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    assert_holds(kernel, SMALL)
+    assert not diff(Desired(SMALL), kernel.observe())
+    assert kernel.counters() == {DROPPED.name: CounterValue(), SENT.name: CounterValue()}
+
+
+@given(drawn=st.lists(tables(), min_size=1, max_size=3), lock=st.sampled_from(Lock))
+@one_machine
+def test_any_table_follows_any_other(machine: Machine, drawn: list[Table], lock: Lock) -> None:
+    kernel = machine.connect()
+    for desired in drawn:
+        bring(kernel, desired, lock)
+        assert_holds(kernel, desired)
+        assert not diff(Desired(desired, lock), kernel.observe())
+    bring(kernel, None)
+    assert kernel.observe().table is None
+    kernel.close()
+
+
+@given(first=configurations(), second=configurations())
+@one_machine
+def test_any_policies_follow_any_others(machine: Machine, first: Drawn, second: Drawn) -> None:
+    kernel = machine.connect()
+    for drawn in (first, second):
+        bring(kernel, drawn.table())
+        assert not diff(Desired(drawn.table()), kernel.observe())
+    bring(kernel, None)
+    kernel.close()
+
+
+def test_apply_gives_the_generation_that_it_made(machine: Machine) -> None:
+    kernel = machine.connect()
+    plan = diff(Desired(SMALL), kernel.observe())
+    assert kernel.apply(plan, now=NOW) == kernel.generation() == plan.generation + 1
+
+
+def test_an_empty_plan_writes_nothing(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    before = kernel.observe()
+    assert kernel.apply(Plan((), before.generation), now=NOW) == before.generation
+    assert kernel.observe() == before
+
+
+def test_adding_what_is_there_makes_no_generation(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    before = kernel.observe()
+    assert kernel.apply(Plan((steps.AddElements(POOL, POOL.elements),), before.generation), now=NOW) == before.generation
+    assert kernel.observe() == before
+
+
+def test_a_dry_run_changes_nothing(machine: Machine) -> None:
+    kernel = machine.connect()
+    before = kernel.observe()
+    kernel.check(diff(Desired(SMALL, Lock.OWNER_PERSIST), before), now=NOW)
+    assert kernel.observe() == before
+
+
+def test_probing_changes_nothing(machine: Machine) -> None:
+    kernel = machine.connect()
+    before = kernel.observe()
+    capabilities = kernel.capabilities()
+    assert capabilities.features.keys() == FEATURES.keys()
+    assert capabilities.lock is Lock.OWNER_PERSIST or not capabilities.features["table_persist"]
+    assert kernel.observe() == before
+
+
+# --- atomicity and staleness ---
+
+
+def test_a_bad_step_in_the_middle_undoes_all_and_is_named(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    lost = Rule("op25b.lost", (AddressIn(Side.SOURCE, Family.IPV4, "nowhere"),), Drop())
+    refused = refusal(
+        kernel,
+        steps.AddCounter(Counter("op25b", Direction.DOWN, Family.IPV4, "drop")),
+        steps.FillChain(Chain("op25b", (FREED, lost, BLOCK))),
+        steps.RemoveSet("pool6"),
+    )
+    assert refused.errno == errno.ENOENT
+    assert refused.label == "chain op25b, rule op25b.lost"
+    assert "chain op25b, rule op25b.lost: No such file or directory (ENOENT)" in str(refused)
+    assert "nothing was applied" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "label"),
+    [
+        (steps.CreateTable(Lock.NONE), errno.EEXIST, "create table inet edged (lock: none)"),
+        (steps.AddCounter(DROPPED), errno.EEXIST, "add counter op25b_up_ip_drop"),
+        (steps.AddSet(POOL), errno.EEXIST, "add set pool4"),
+        (steps.AddChain(Chain("op25b")), errno.EEXIST, "add chain op25b"),
+        (steps.RemoveChain("op25b"), errno.EBUSY, "remove chain op25b"),
+        (steps.RemoveSet("pool4"), errno.EBUSY, "remove set pool4"),
+        (steps.RemoveCounter(DROPPED.name), errno.EBUSY, "remove counter op25b_up_ip_drop"),
+        (steps.RemoveSet("nowhere"), errno.ENOENT, "remove set nowhere"),
+        (steps.RemoveCounter("nowhere"), errno.ENOENT, "remove counter nowhere"),
+        (steps.FillChain(Chain("op25b", (Rule("x", (), Jump("nowhere")),))), errno.ENOENT, "chain op25b, rule x"),
+        (steps.FillChain(Chain("op25b", (Rule("x", (), Goto("forward")),))), errno.EOPNOTSUPP, "chain op25b, rule x"),
+        (steps.AddElements(POOL, (prefix("203.0.113.0/24"),)), errno.EEXIST, "set pool4: add 1 element"),
+        (steps.AddElements(POOL, (prefix("203.0.113.64/26"),)), errno.EEXIST, "set pool4: add 1 element"),
+        (steps.RemoveElements(POOL, (prefix("203.0.113.0/26"),)), errno.ENOENT, "set pool4: remove 1 element"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_kernel_refuses(machine: Machine, step: Step, number: int, label: str) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    refused = refusal(kernel, step)
+    assert (refused.errno, refused.label) == (number, label)
+
+
+def test_a_plan_for_another_generation_is_stale(machine: Machine) -> None:
+    kernel = machine.connect()
+    plan = diff(Desired(SMALL), kernel.observe())
+    machine.commit_elsewhere()
+    for act in (kernel.check, kernel.apply):
+        with pytest.raises(StalePlan, match="nothing was applied"):
+            act(plan, now=NOW)
+        with pytest.raises(StalePlan):
+            act(Plan((), plan.generation), now=NOW)
+    assert kernel.observe().table is None
+
+
+# --- changes in place ---
+
+
+def test_counters_and_base_chains_survive_a_refill(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    machine.count(SENT.name)
+    machine.count(SENT.name)
+    counted = kernel.counters()[SENT.name]
+    assert counted.packets == 2
+    assert counted.bytes >= 2 * 29
+    sent = next(rule for rule in SMALL.rules() if rule.name == "output.sent")
+    plan = bring(kernel, with_chain(SMALL, "output", sent, Rule("output.more", (PortIs(Transport.TCP, Side.SOURCE, 9),))))
+    assert [type(step) for step in plan.steps] == [steps.FillChain]
+    assert kernel.counters()[SENT.name] == counted
+    machine.count(SENT.name)
+    assert kernel.counters()[SENT.name].packets == 3
+
+
+def test_elements_change_in_place(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    grown = with_set(SMALL, "pool4", prefix("203.0.113.0/24"), prefix("255.255.255.255/32"))
+    plan = bring(kernel, grown)
+    assert [type(step) for step in plan.steps] == [steps.RemoveElements, steps.AddElements]
+    assert_holds(kernel, grown)
+
+
+def test_chains_that_go_may_jump_to_each_other_and_swap(machine: Machine) -> None:
+    kernel = machine.connect()
+    one_way = Table(chains=(Chain("low"), Chain("high", (Rule("down", (), Jump("low")),))))
+    other_way = Table(chains=(Chain("low", (Rule("up", (), Goto("high")),)), Chain("high")))
+    for desired in (one_way, other_way, one_way, Table()):
+        bring(kernel, desired)
+        assert_holds(kernel, desired)
+
+
+def test_many_elements_in_one_batch(machine: Machine) -> None:
+    kernel = machine.connect()
+    pool = AddressSet("pool6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48") for n in range(0, 20000, 2)))
+    free = AddressSet("free6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48", int(NOW) + 900) for n in range(5000)), True)
+    table = Table(sets=(pool, free))
+    bring(kernel, table)
+    assert_holds(kernel, table)
+    bring(kernel, Table(sets=(AddressSet("pool6", Family.IPV6), AddressSet("free6", Family.IPV6, expiring=True))))
+    assert standing(kernel).sets["pool6"].elements == frozenset()
+
+
+# --- elements that end ---
+
+
+def test_an_element_runs_out(machine: Machine) -> None:
+    kernel = machine.connect()
+    ending = prefix("203.0.113.9/32", int(NOW) + 1)
+    lasting = prefix("203.0.113.10/32", int(NOW) + 3600)
+    bring(kernel, with_set(SMALL, "free4", ending, lasting), now=ending.until - 0.3)
+    assert standing(kernel).sets["free4"].elements == {ending, lasting}
+    seen = kernel.observe()
+    machine.wait(0.6)
+    assert standing(kernel).sets["free4"].elements == {lasting}
+    assert kernel.generation() == seen.generation
+
+    removal = Plan((steps.RemoveElements(FREE, (lasting, ending)),), seen.generation)
+    for act in (kernel.check, kernel.apply):
+        with pytest.raises(StalePlan, match="just run out"):
+            act(removal, now=NOW)
+    assert standing(kernel).sets["free4"].elements == {lasting}
+
+    around = prefix("203.0.113.8/31")
+    bring(kernel, with_set(SMALL, "free4", around, lasting))
+    assert standing(kernel).sets["free4"].elements == {around, lasting}
+
+
+def test_an_end_that_has_passed_ends_at_once(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, with_set(SMALL, "free4", prefix("203.0.113.9/32", int(NOW) - 60)))
+    machine.wait(0.1)
+    assert standing(kernel).sets["free4"].elements == frozenset()
+
+
+def test_an_element_gets_another_end(machine: Machine) -> None:
+    kernel = machine.connect()
+    for until in (int(NOW) + 60, int(NOW) + 600, None, int(NOW) + 6):
+        desired = with_set(SMALL, "free4", prefix("203.0.113.9/32", until))
+        bring(kernel, desired)
+        assert_holds(kernel, desired)
+
+
+# --- ownership ---
+
+
+@pytest.mark.parametrize("lock", Lock)
+def test_ownership_as_others_see_it(machine: Machine, lock: Lock) -> None:
+    owner, other = machine.connect(), machine.connect()
+    bring(owner, SMALL, lock)
+    owned = lock is not Lock.NONE
+    assert standing(owner).ownership is (Ownership.OURS if owned else Ownership.OPEN)
+    assert standing(other).ownership is (Ownership.ANOTHER if owned else Ownership.OPEN)
+
+
+@pytest.mark.parametrize("lock", [Lock.OWNER, Lock.OWNER_PERSIST])
+@pytest.mark.parametrize(
+    "step", [steps.DestroyTable(), steps.RemoveCounter(DROPPED.name), steps.AdoptTable(), steps.CreateTable(Lock.NONE)]
+)
+def test_only_the_owner_writes(machine: Machine, lock: Lock, step: Step) -> None:
+    owner, other = machine.connect(), machine.connect()
+    bring(owner, SMALL, lock)
+    plan = Plan((step,), other.generation())
+    for act in (other.check, other.apply):
+        with pytest.raises(TableHeld, match=r"another process owns table inet edged.*nothing was applied"):
+            act(plan, now=NOW)
+    assert_holds(owner, SMALL)
+
+
+def test_a_table_without_lock_stays_when_its_maker_goes(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    kernel.close()
+    later = machine.connect()
+    assert_holds(later, SMALL)
+    assert standing(later).ownership is Ownership.OPEN
+
+
+def test_a_table_with_owner_goes_with_it(machine: Machine) -> None:
+    owner, other = machine.connect(), machine.connect()
+    bring(owner, SMALL, Lock.OWNER)
+    generation = other.generation()
+    owner.close()
+    machine.wait(0.05)
+    assert other.observe() == Observed(generation, None)
+
+
+def test_a_persisting_table_is_orphaned_and_adopted(machine: Machine) -> None:
+    owner, heir, other = machine.connect(), machine.connect(), machine.connect()
+    bring(owner, SMALL, Lock.OWNER_PERSIST)
+    machine.count(SENT.name)
+    owner.close()
+    assert standing(heir).ownership is Ownership.ORPHANED
+    assert_holds(heir, SMALL)
+    plan = bring(heir, SMALL, Lock.OWNER_PERSIST)
+    assert plan.steps == (steps.AdoptTable(),)
+    assert standing(heir).ownership is Ownership.OURS
+    assert standing(other).ownership is Ownership.ANOTHER
+    assert heir.counters()[SENT.name].packets == 1
+
+
+@pytest.mark.parametrize("lock", [Lock.OWNER, Lock.OWNER_PERSIST])
+def test_whoever_inherits_the_socket_owns_the_table(machine: Machine, lock: Lock) -> None:
+    owner = machine.connect()
+    bring(owner, SMALL, lock)
+    heir = machine.inherit(owner)
+    assert standing(heir).ownership is Ownership.OURS
+    desired = with_chain(SMALL, "op25b", BLOCK)
+    bring(heir, desired, lock)
+    assert_holds(heir, desired)
+
+
+@pytest.mark.parametrize("before", Lock)
+@pytest.mark.parametrize("after", Lock)
+def test_the_lock_changes_with_the_table_in_force(machine: Machine, before: Lock, after: Lock) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL, before)
+    bring(kernel, SMALL, after)
+    assert_holds(kernel, SMALL)
+    assert not diff(Desired(SMALL, after), kernel.observe())
+
+
+# --- strangers ---
+
+
+def test_a_flush_takes_an_open_table(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    before = kernel.generation()
+    machine.flush_ruleset()
+    assert kernel.observe().table is None
+    assert kernel.generation() != before
+
+
+@pytest.mark.parametrize("lock", [Lock.OWNER, Lock.OWNER_PERSIST])
+def test_a_flush_leaves_an_owned_table(machine: Machine, lock: Lock) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL, lock)
+    machine.flush_ruleset()
+    assert_holds(kernel, SMALL)
+
+
+def test_a_rule_rewritten_in_place_is_noticed_and_put_back(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL)
+    before = kernel.generation()
+    assert machine.rewrite("op25b", 1, "tcp dport 26 ip saddr @pool4 counter name op25b_up_ip_drop drop")
+    assert kernel.generation() != before
+    freed, block, block6 = standing(kernel).chains["op25b"].fingerprints
+    assert (freed, block) == (fingerprint(FREED), "")
+    assert block6
+    plan = bring(kernel, SMALL)
+    assert [type(step) for step in plan.steps] == [steps.FillChain]
+    assert_holds(kernel, SMALL)
+
+
+def test_an_owned_rule_cannot_be_rewritten(machine: Machine) -> None:
+    kernel = machine.connect()
+    bring(kernel, SMALL, Lock.OWNER)
+    assert not machine.rewrite("op25b", 1, "tcp dport 26 ip saddr @pool4 counter name op25b_up_ip_drop drop")
+    assert_holds(kernel, SMALL)
