@@ -23,6 +23,7 @@ class EdgedError(Exception):
     """Something edged could not do; the text says what failed, what still holds and what to do."""
 
     exit_code = ExitCode.FAILED
+    problems: tuple[object, ...] = ()  # what is wrong with the operator's files, where that is why; a line each
 
 
 class KernelError(EdgedError):

@@ -1,0 +1,146 @@
+"""The two ways in which `apply` gets a policy into the kernel: by the daemon that holds the table, or by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edged.cli import machine
+from edged.cli.files import load_configuration
+from edged.cli.kernel import open_kernel
+from edged.errors import EdgedError, Refused
+
+if TYPE_CHECKING:
+    from edged.clock import Clock
+    from edged.control.client import ControlClient
+    from edged.control.messages import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What apply did; `lacks` says where less came of it than the configuration asks for."""
+
+    by: str  # daemon | command
+    steps: tuple[str, ...]
+    generation: int
+    warnings: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+class Ended(Enum):
+    """What became of a change that waited for its confirmation."""
+
+    CONFIRMED = "confirmed"
+    ROLLED_BACK = "rolled back"
+
+
+class Way(Protocol):
+    """One way into the kernel."""
+
+    def apply(self, confirm: float | None) -> Applied:
+        """Enforce what the files ask for, to be rolled back after so many seconds unless it is confirmed. Raises EdgedError."""
+        ...
+
+    def waiting(self) -> float | Ended:
+        """The seconds that the change still waits for, or what became of it."""
+        ...
+
+
+class ByDaemon:
+    """The daemon does it, with its own files, which must be the ones that were asked for."""
+
+    def __init__(self, client: ControlClient, status: Status, path: Path) -> None:
+        self._client = client
+        serves = status["configuration"]["path"]
+        if Path(serves).resolve() != path.resolve():
+            raise Refused(
+                f"the daemon (pid {status['pid']}) serves {serves}, not {path.absolute()}; nothing was changed. "
+                f"Use -c {serves}, or stop the daemon first."
+            )
+
+    def apply(self, confirm: float | None) -> Applied:
+        """Have the daemon take its files anew."""
+        answer = self._client.apply(confirm)
+        lacks = tuple(f"{each['what']}: {each['why']}; {each['instead']}" for each in self._client.status()["degraded"])
+        return Applied("daemon", tuple(answer["steps"]), answer["generation"], tuple(answer["warnings"]), lacks)
+
+    def waiting(self) -> float | Ended:
+        """As the daemon's status says."""
+        status = self._client.status()
+        if status["confirm"] is not None:
+            return status["confirm"]["seconds_left"]
+        return Ended.CONFIRMED if status["enforcing"] and status["configuration"]["running"] == "files" else Ended.ROLLED_BACK
+
+
+class ByItself:
+    """This process does it and leaves; a change that waits for its confirmation is watched by a guardian."""
+
+    def __init__(self, path: Path, socket: Path, clock: Clock) -> None:
+        from edged.state import StateFolder, digest
+
+        self._configuration = load_configuration(path)
+        self._digest = digest(self._configuration.sources)
+        self._table = self._configuration.table(int(clock.now()))
+        self._state = StateFolder(self._configuration.edged.state, clock)
+        self._socket = socket
+        self._clock = clock
+
+    def judge(self) -> tuple[str, ...]:
+        """The steps that apply would take, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
+        from edged.oneshot import judge
+        from edged.ruleset.plan import describe
+
+        with open_kernel() as kernel:
+            return tuple(describe(step) for step in judge(kernel, self._table, self._clock.now).steps)
+
+    def apply(self, confirm: float | None) -> Applied:
+        """Enforce; without a confirmation to wait for, the configuration is kept as the last good one."""
+        from edged.confirm import apply_guarded, refuse_while_waiting
+        from edged.oneshot import enforce_and_leave, judge
+        from edged.ruleset.plan import describe
+        from edged.state import Pending
+
+        refuse_while_waiting(self._state, self._clock)
+        with open_kernel() as kernel:
+            if confirm is None:
+                enforced = enforce_and_leave(kernel, self._table, self._clock.now)
+                lacks = self._keep_as_good()
+            else:
+                judge(kernel, self._table, self._clock.now)  # a refusal is better told before a guardian stands there
+                change = Pending(self._clock.boot_id(), self._clock.boottime() + confirm, self._digest)
+                enforced = apply_guarded(
+                    self._state, self._socket, change, lambda: enforce_and_leave(kernel, self._table, self._clock.now)
+                )
+                lacks = ()
+        steps = tuple(describe(step) for step in enforced.plan.steps)
+        return Applied("command", steps, enforced.generation, (), (*lacks, *self._lacks()))
+
+    def waiting(self) -> float | Ended:
+        """As the note in the state folder says."""
+        from edged.confirm import seconds_left
+
+        pending = self._state.pending()
+        if pending is not None:
+            return max(0.0, seconds_left(pending, self._clock))
+        return Ended.ROLLED_BACK if self._state.rejected() == self._digest else Ended.CONFIRMED
+
+    def _keep_as_good(self) -> tuple[str, ...]:
+        """Keep the files for a rollback; what is enforced does not depend on it."""
+        try:
+            self._state.save_last_good(self._configuration)
+        except EdgedError as error:
+            return (f"the policy is in force, but a later rollback cannot come back to it: {error}",)
+        return ()
+
+    def _lacks(self) -> tuple[str, ...]:
+        absent = machine.absent_interfaces(self._configuration)
+        hiding = machine.bypasses(self._configuration.site(), machine.foreign_flowtables())
+        return (
+            *(f"interface {name}: it is not there; its rules wait for it to appear" for name in absent),
+            *(
+                f"flowtable {each}: another program moves flows past every rule; the flows in it meet no policy"
+                for each in hiding
+            ),
+        )

@@ -1,0 +1,54 @@
+"""What commands look at of the machine beside the kernel's table: its interfaces, and what lets packets bypass every rule."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edged.kernel.probe import Flowtable
+    from edged.loader import Configuration
+    from edged.policies import Site
+
+_LOOKS = 5  # a listing that a commit tore is taken again
+
+
+def present_interfaces() -> frozenset[str]:
+    """The interfaces of the present network namespace."""
+    return frozenset(name for _, name in socket.if_nameindex())
+
+
+def absent_interfaces(configuration: Configuration) -> tuple[str, ...]:
+    """The interfaces of the configuration that are not there; a wildcard is there when one interface fits it."""
+    from edged.daemon.report import interfaces
+
+    return tuple(name for name, there in interfaces(configuration, present_interfaces()).items() if not there)
+
+
+def bypasses(site: Site, flowtables: Iterable[Flowtable]) -> tuple[Flowtable, ...]:
+    """The flowtables on the gateway's interfaces; flows in them meet no rule (semantics G-5)."""
+    named = (*site.access, *site.upstream)
+    return tuple(each for each in flowtables if any(_fits(device, wanted) for device in each.devices for wanted in named))
+
+
+def foreign_flowtables() -> tuple[Flowtable, ...]:
+    """All flowtables of the present network namespace; none is edged's. Raises KernelError."""
+    from edged.errors import KernelError
+    from edged.kernel.nftsocket import DumpTornError, NftSocket
+    from edged.kernel.probe import foreign_flowtables as listed
+
+    nft = NftSocket()
+    try:
+        for _ in range(_LOOKS):
+            try:
+                return listed(nft)
+            except DumpTornError:
+                continue
+    finally:
+        nft.close()
+    raise KernelError(f"the flowtables cannot be listed: another program changed the ruleset {_LOOKS} times meanwhile")
+
+
+def _fits(name: str, wanted: str) -> bool:
+    return name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted

@@ -1,0 +1,50 @@
+"""`edged plan`: what apply would change in the live kernel. It only reads, also beside a running daemon."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from edged.cli.files import load_configuration
+from edged.cli.kernel import open_kernel
+from edged.cli.options import Output, config_option, json_option
+from edged.cli.root import Command
+from edged.errors import ExitCode
+
+EXAMPLES = """\
+Examples:
+  edged plan
+  edged plan --exit-code || echo "the kernel is not as the files ask"
+
+The kernel's table is compared by its contents, whoever holds it: beside a running daemon this shows what `edged reload`
+would change. Reading nftables needs root or CAP_NET_ADMIN.
+"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@config_option
+@json_option
+@click.option("--exit-code", "tell", is_flag=True, help="End with 5 where something would change.")
+@click.pass_context
+def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
+    """Show what would change in the live kernel."""
+    from edged.oneshot import compare
+    from edged.ruleset.plan import describe
+
+    table = load_configuration(path).table(int(time.time()))
+    with open_kernel() as kernel:
+        seen = compare(kernel, table)
+    steps = [describe(step) for step in seen.plan.steps]
+    for step in steps:
+        out.text(step)
+    out.text(
+        f"{len(steps)} step{'s' * (len(steps) != 1)}, in one atomic batch"
+        if steps
+        else "nothing to do: the kernel is as the files ask"
+    )
+    held = seen.ownership.value if seen.ownership else None
+    out.data(changes=len(steps), steps=steps, generation=seen.plan.generation, table=held)
+    if steps and tell:
+        ctx.exit(ExitCode.DIFFERENT)

@@ -1,0 +1,40 @@
+"""`edged reload`: has the daemon take its files anew, and waits for what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edged.cli.files import control_client
+from edged.cli.options import Output, config_option, json_option, socket_option
+from edged.cli.root import Command
+
+EXAMPLES = """\
+Examples:
+  edged check && edged reload
+  systemctl reload edged                  the same, by way of systemd
+
+A file that is wrong changes nothing; its mistakes are printed as `edged check` does. Exit codes: 0 the kernel is as the files
+ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused.
+"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@config_option
+@socket_option
+@json_option
+def command(path: Path, socket: Path | None, out: Output) -> None:
+    """Tell the daemon to take the files anew, and wait for the result."""
+    answer = control_client(path, socket).reload()
+    for warning in answer["warnings"]:
+        out.warn(warning)
+    for step in answer["steps"]:
+        out.text(step)
+    changed = answer["changed"]
+    out.text(
+        f"reloaded: {changed} step{'s' * (changed != 1)}"
+        if changed
+        else "reloaded: nothing to do, the kernel was as the files ask"
+    )
+    out.data(**answer)

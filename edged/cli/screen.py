@@ -1,0 +1,138 @@
+"""The status screen: rich's tables from the daemon's status object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edged.control.messages import CounterStatus, PolicyStatus, Status
+
+CounterKey = tuple[str, str, str, str]  # policy, direction, family, verdict
+Rates = Mapping[CounterKey, tuple[float, float]]  # packets and bytes a second
+
+_BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def screen(status: Status, rates: Rates, now: float) -> Iterator[RenderableType]:
+    """The whole screen, part after part; `now` is in seconds since the epoch."""
+    yield _headline(status)
+    yield _facts(status, now)
+    yield _policies(status, rates)
+    for each in status["degraded"]:
+        yield Text.assemble(("degraded: ", "yellow"), f"{each['what']}: {each['why']}; instead: {each['instead']}")
+    for warning in status["warnings"]:
+        yield Text.assemble(("warning: ", "yellow"), warning)
+
+
+def rates(before: Status, after: Status, seconds: float) -> Rates:
+    """Packets and bytes a second between two looks; counters of a daemon that began anew in between count from nothing."""
+    earlier = dict(_counters(before)) if before["pid"] == after["pid"] else {}
+    found: dict[CounterKey, tuple[float, float]] = {}
+    for key, counter in _counters(after):
+        start = earlier.get(key)
+        packets, octets = (start["packets"], start["bytes"]) if start else (0, 0)
+        found[key] = ((counter["packets"] - packets) / seconds, (counter["bytes"] - octets) / seconds)
+    return found
+
+
+def _counters(status: Status) -> Iterator[tuple[CounterKey, CounterStatus]]:
+    for policy in status["policies"]:
+        for counter in policy["counters"]:
+            yield (policy["policy"], counter["direction"], counter["family"], counter["verdict"]), counter
+
+
+def _headline(status: Status) -> Text:
+    if not status["enforcing"]:
+        state = ("NOT enforcing: no policy is in force", "bold red")
+    elif status["in_sync"]:
+        state = ("in sync: the kernel is as the files ask", "bold green")
+    else:
+        state = ("NOT in sync: the kernel is not as edged wants it", "bold red")
+    if status["in_sync"] and status["enforcing"] and status["configuration"]["running"] != "files":
+        state = ("in sync with the last good configuration, NOT with the files", "bold yellow")
+    return Text.assemble((status["gateway"], "bold"), "  ", state)
+
+
+def _facts(status: Status, now: float) -> Table:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    configuration = status["configuration"]
+    reloaded = (
+        f"taken {_ago(now - configuration['last_reload_success'])} ago" if configuration["last_reload_success"] else "never taken"
+    )
+    failed = (
+        "" if configuration["last_reload_successful"] else "; the last reload FAILED and changed nothing (edged check says why)"
+    )
+    facts.add_row("files", f"{configuration['path']}, {reloaded}{failed}")
+    facts.add_row("daemon", f"edged {status['version']}, pid {status['pid']}, metrics at {status['metrics']}")
+    facts.add_row("table", f"inet edged, lock: {status['lock']}, generation {status['generation']}")
+    facts.add_row("interfaces", _interfaces(status["interfaces"]))
+    facts.add_row("drift", _drift(status))
+    if status["confirm"] is not None:
+        left = f"rolled back in {status['confirm']['seconds_left']:.0f} s unless you run: edged confirm"
+        facts.add_row("confirm", Text(left, style="bold yellow"))
+    return facts
+
+
+def _interfaces(present: Mapping[str, bool]) -> Text:
+    parts = [(name if there else f"{name} (absent)", "" if there else "yellow") for name, there in present.items()]
+    return Text("  ").join(Text(name, style=style) for name, style in parts)
+
+
+def _drift(status: Status) -> str:
+    repairs = ", ".join(f"{count} {reason}" for reason, count in status["drift_repairs"].items() if count)
+    last = status["last_drift"]
+    if last is None:
+        return f"repaired: {repairs}" if repairs else "none seen"
+    at = datetime.fromtimestamp(last["at"]).astimezone()
+    return f"repaired: {repairs}; the last by {last['process']} (pid {last['pid']}) at {at:%Y-%m-%d %H:%M:%S}"
+
+
+def _policies(status: Status, rates: Rates) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("policy", "mode", "file", "direction", "family", "verdict"):
+        table.add_column(name, no_wrap=name != "file", overflow="fold")
+    for name in ("packets", "bytes", *(("packets/s", "bit/s") if rates else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for policy in status["policies"]:
+        _add_policy(table, policy, rates)
+    return table
+
+
+def _add_policy(table: Table, policy: PolicyStatus, rates: Rates) -> None:
+    name, mode, file = policy["policy"], policy["mode"], policy["file"]
+    if not policy["counters"]:
+        table.add_row(name, _mode(mode), file, *[""] * 5)
+    for counter in policy["counters"]:
+        cells = [counter["direction"], counter["family"], counter["verdict"], f"{counter['packets']:,}", _size(counter["bytes"])]
+        rate = rates.get((policy["policy"], counter["direction"], counter["family"], counter["verdict"]))
+        if rate is not None:
+            cells += [f"{rate[0]:,.0f}", f"{rate[1] * 8:,.0f}"]
+        table.add_row(name, _mode(mode), file, *cells)
+        name = mode = file = ""
+
+
+def _mode(mode: str) -> Text:
+    return Text(mode, style={"enforce": "green", "observe": "yellow", "off": "dim"}.get(mode, ""))
+
+
+def _size(octets: float) -> str:
+    for size, unit in _BINARY:
+        if octets >= size:
+            return f"{octets / size:.1f} {unit}"
+    return f"{octets:.0f} B"
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,74 @@
+"""Enforcing without a daemon: what a process that leaves afterwards may ask of the kernel, and what it compares.
+
+A process that leaves must not hold the table as its owner alone: the table would go with its socket. With `persist` the table
+stays, orphaned, and the next edged adopts it; on older kernels the table is an ordinary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edged.enforce import ATTEMPTS, Enforced, enforce
+from edged.errors import StalePlan
+from edged.kernel import Kernel
+from edged.ruleset.diff import diff
+from edged.ruleset.observed import Observed, Ownership
+from edged.ruleset.plan import Desired, Lock, Plan
+from edged.ruleset.tree import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the kernel was seen to hold, and what separates it from the desired table, whoever owns it at the moment."""
+
+    plan: Plan
+    ownership: Ownership | None  # None: there is no table
+
+
+def compare(kernel: Kernel, table: Table) -> Comparison:
+    """Compare contents alone: a table that the daemon holds, or that the last `apply` left orphaned, counts as ours."""
+    observed = kernel.observe()
+    if observed.table is None:
+        return Comparison(diff(Desired(table, leaving_lock(kernel)), observed), None)
+    ownership = observed.table.ownership
+    if ownership in (Ownership.ANOTHER, Ownership.ORPHANED):
+        ours = Observed(observed.generation, replace(observed.table, ownership=Ownership.OURS))
+        return Comparison(diff(Desired(table, Lock.OWNER), ours), ownership)
+    return Comparison(diff(Desired(table, leaving_lock(kernel)), observed), ownership)
+
+
+def leaving_lock(kernel: Kernel) -> Lock:
+    """How a process that leaves holds the table."""
+    strongest = kernel.capabilities().lock
+    return strongest if strongest is Lock.OWNER_PERSIST else Lock.NONE
+
+
+def judge(kernel: Kernel, table: Table, clock: Callable[[], float]) -> Plan:
+    """What `enforce_and_leave` would do now, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
+    desired = Desired(table, leaving_lock(kernel))
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _judged(kernel, desired, table, clock)
+        except StalePlan:
+            continue
+    return _judged(kernel, desired, table, clock)
+
+
+def _judged(kernel: Kernel, desired: Desired, table: Table, clock: Callable[[], float]) -> Plan:
+    seen = compare(kernel, table)
+    if seen.ownership is not Ownership.ANOTHER and not seen.plan:
+        return seen.plan  # adopting an orphaned table that is right already would be a write for nothing
+    plan = diff(desired, kernel.observe())
+    kernel.check(plan, now=clock())
+    return plan
+
+
+def enforce_and_leave(kernel: Kernel, table: Table, clock: Callable[[], float]) -> Enforced:
+    """Make the kernel hold the table and leave it in force; where it holds it already, nothing is written.
+
+    The kernel judges the whole plan before any of it is applied. Raises TableHeld where a daemon owns the table, KernelError
+    where the kernel refuses; nothing was applied then.
+    """
+    plan = judge(kernel, table, clock)
+    return enforce(kernel, Desired(table, leaving_lock(kernel)), clock) if plan else Enforced(plan, plan.generation)
