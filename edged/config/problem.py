@@ -53,6 +53,7 @@ class InvalidConfiguration(EdgedError):
     """The files are wrong, and nothing was changed; `problems` holds every error and warning of all files."""
 
     exit_code = ExitCode.INVALID
+    problems: tuple[Problem, ...]
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
