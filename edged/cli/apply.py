@@ -108,9 +108,12 @@ def _wait(way: Way, confirm: float, out: Output) -> Ended:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
+    console = Console(stderr=True)
     columns = (TextColumn("waiting for `edged confirm`"), BarColumn(), TextColumn("{task.fields[left]:.0f} s left"))
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as progress:
+        with Progress(
+            *columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal
+        ) as progress:
             task = progress.add_task("", total=confirm, left=confirm)
             while not isinstance(left := way.waiting(), Ended):
                 progress.update(task, completed=confirm - left, left=left)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edged.kernel.probe import Flowtable
+    from edged.kernel.flowtables import Flowtable
     from edged.loader import Configuration
     from edged.policies import Site
-
-_LOOKS = 5  # a listing that a commit tore is taken again
 
 
 def present_interfaces() -> frozenset[str]:
@@ -34,20 +33,10 @@ def bypasses(site: Site, flowtables: Iterable[Flowtable]) -> tuple[Flowtable, ..
 
 def foreign_flowtables() -> tuple[Flowtable, ...]:
     """All flowtables of the present network namespace; none is edged's. Raises KernelError."""
-    from edged.errors import KernelError
-    from edged.kernel.nftsocket import DumpTornError, NftSocket
-    from edged.kernel.probe import foreign_flowtables as listed
+    from edged.kernel.linux import LinuxKernel
 
-    nft = NftSocket()
-    try:
-        for _ in range(_LOOKS):
-            try:
-                return listed(nft)
-            except DumpTornError:
-                continue
-    finally:
-        nft.close()
-    raise KernelError(f"the flowtables cannot be listed: another program changed the ruleset {_LOOKS} times meanwhile")
+    with closing(LinuxKernel()) as kernel:
+        return kernel.foreign_flowtables()
 
 
 def _fits(name: str, wanted: str) -> bool:

@@ -1,0 +1,1 @@
+"""What this kernel and machine can do, and what edged does where something is missing: one finding for each question."""

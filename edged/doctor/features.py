@@ -1,0 +1,45 @@
+"""What the kernel can do, and who else has a hand in what it forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from edged.doctor.finding import Finding, Grade
+from edged.kernel import Capabilities
+from edged.kernel.flowtables import Flowtable
+from edged.kernel.probe import FEATURES
+
+_AREA = "kernel"
+# no policy of this release asks for these
+NOT_ASKED_FOR = frozenset({"queue", "flowtable", "destroy"})
+# another part of edged does the same work where this is missing (`otherwise` says which)
+MADE_UP_FOR = frozenset({"table_persist"})
+
+
+def features(capabilities: Capabilities) -> Iterator[Finding]:
+    """A finding for each feature that edged knows to ask for."""
+    for name, feature in FEATURES.items():
+        if capabilities.features.get(name, False):
+            yield Finding(_AREA, name, Grade.OK, "works", feature.purpose)
+        elif name in NOT_ASKED_FOR:
+            yield Finding(_AREA, name, Grade.OK, "not there, not needed", feature.purpose, feature.otherwise)
+        else:
+            grade = Grade.WARN if name in MADE_UP_FOR else Grade.MISSING
+            yield Finding(_AREA, name, grade, "not there", feature.purpose, feature.otherwise)
+
+
+def flowtables(found: Iterable[Flowtable], ours: Iterable[Flowtable]) -> Iterator[Finding]:
+    """Other programs' flowtables; `ours` are those on the gateway's interfaces."""
+    on_ours = tuple(ours)
+    purpose = "no flow bypasses the rules (semantics G-5)"
+    listed = tuple(found)
+    if not listed:
+        yield Finding(_AREA, "flowtables", Grade.OK, "none", purpose)
+    for each in listed:
+        if each in on_ours:
+            instead = "flows in it meet no policy; remove it, or take the gateway's interfaces out of it"
+            yield Finding(_AREA, f"flowtable {each.name}", Grade.MISSING, str(each), purpose, instead)
+        else:
+            yield Finding(
+                _AREA, f"flowtable {each.name}", Grade.WARN, str(each), purpose, "it has none of the gateway's interfaces"
+            )
