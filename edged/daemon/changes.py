@@ -153,9 +153,15 @@ class Changes:
         return restart_needed(self.first, self.record.configuration)
 
     async def stop(self) -> None:
-        """Let a change that is under way come to its end, take no other."""
+        """Let a change that is under way come to its end, take no other; one that waits is rolled back, since its timer ends."""
         await self._turn.acquire()
-        self._window.close()
+        if self._window.until is None:
+            return
+        try:
+            await self._roll_back("the daemon ends")
+        except EdgedError as error:
+            _log.error("the next start rolls the change back: %s", error)
+            self._window.close()
 
     # --- parts; each runs inside one turn ---
 

@@ -85,7 +85,9 @@ class _Daemon:
             opened.push_async_callback(self.changes.stop)
             await self.changes.start(choice)
             self.surroundings = Surroundings(
-                opened.enter_context(closing(LinkEvents())), lambda: self.changes.record.configuration
+                opened.enter_context(closing(LinuxKernel())),
+                opened.enter_context(closing(LinkEvents())),
+                lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
             await opened.enter_async_context(self._served(control, choice.named))
@@ -150,7 +152,9 @@ class _Daemon:
             return self.view(self.totals.read())
 
         end_metrics = metrics.serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
-        runner = web.AppRunner(application(ControlService(self.changes, view)), access_log=None, handle_signals=False, shutdown_timeout=5)
+        runner = web.AppRunner(
+            application(ControlService(self.changes, view)), access_log=None, handle_signals=False, shutdown_timeout=5
+        )
         await runner.setup()
         await web.SockSite(runner, control).start()
         try:

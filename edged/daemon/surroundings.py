@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable
-from contextlib import closing
 
 from edged.daemon.report import interfaces
 from edged.errors import KernelError
 from edged.kernel.events import LinkEvents
-from edged.kernel.nftsocket import DumpTornError, NftSocket
-from edged.kernel.probe import Flowtable, foreign_flowtables
+from edged.kernel.linux import LinuxKernel
 from edged.loader import Configuration
 
 _log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 30.0
+_PAUSE_SECONDS = 1.0  # a gateway with thousands of ppp links has events all the time
 
 
 class Surroundings:
     """Knows which interfaces are there and which flowtables hide flows on them; tells the log when that changes."""
 
-    def __init__(self, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
+    def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
         self.flowtables: tuple[str, ...] = ()
+        self._kernel = kernel
         self._events = events
         self._configuration = configuration
         self._told: dict[str, bool] = {}
+        self._changed = asyncio.Event()
 
     def refresh(self) -> None:
         """Look anew; what was known stays known where the kernel cannot be read."""
         try:
-            self.present = self._events.interfaces()
-            flowtables = _flowtables()
+            self.present = frozenset(name for _, name in socket.if_nameindex())
+            flowtables = self._kernel.foreign_flowtables()
         except (KernelError, OSError) as error:
             _log.error("cannot look at the interfaces and flowtables: %s", error)
             return
@@ -50,8 +53,12 @@ class Surroundings:
         loop.add_reader(self._events.fileno(), self._heard)
         try:
             while True:
-                await asyncio.sleep(_REFRESH_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_REFRESH_SECONDS):
+                        await self._changed.wait()
+                self._changed.clear()
                 self.refresh()
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             loop.remove_reader(self._events.fileno())
 
@@ -63,7 +70,7 @@ class Surroundings:
             asyncio.get_running_loop().remove_reader(self._events.fileno())
             return
         if changed:
-            self.refresh()
+            self._changed.set()
 
     def _tell(self, now: dict[str, bool]) -> None:
         for name, there in now.items():
@@ -76,11 +83,3 @@ class Surroundings:
 
 def _is_of(device: str, name: str) -> bool:
     return device.startswith(name[:-1]) if name.endswith("*") else device == name
-
-
-def _flowtables() -> tuple[Flowtable, ...]:
-    with closing(NftSocket()) as nft:
-        try:
-            return foreign_flowtables(nft)
-        except DumpTornError:  # somebody commits just now; the next look is soon
-            return ()
