@@ -9,6 +9,7 @@ from edged.errors import KernelError
 from edged.kernel import Capabilities
 from edged.kernel.batch import Batch
 from edged.kernel.encode import encode_plan
+from edged.kernel.flowtables import Flowtable, read_flowtables
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
 from edged.kernel.probe import probe
@@ -59,6 +60,10 @@ class LinuxKernel:
     def counters(self) -> Mapping[str, CounterValue]:
         """Our named counters alone, empty where the table is missing. Raises KernelError."""
         return self._consistent(lambda: read_counters(self._nft, _TABLE))[1]
+
+    def foreign_flowtables(self) -> tuple[Flowtable, ...]:
+        """The flowtables on this machine; the flows in them pass every rule unseen (G-5). Raises KernelError."""
+        return self._consistent(lambda: read_flowtables(self._nft))[1]
 
     def check(self, plan: Plan, *, now: float) -> None:
         """Let the kernel judge the plan without applying it. Raises as apply does."""

@@ -37,12 +37,8 @@ class NftSocket:
     """A netlink socket to nftables, for one thread at a time."""
 
     def __init__(self, netns: str | None = None, fileno: int | None = None) -> None:
-        """Open one in the present or the named network namespace, or take over an inherited descriptor."""
-        if fileno is None:
-            self._socket = open_netlink(uapi.NETLINK_NETFILTER, netns)
-        else:
-            self._socket = socket.socket(fileno=fileno)
-            self._socket.settimeout(None)  # blocking, whatever its former holder wanted
+        """Open one in the present or the named network namespace, or take over an inherited descriptor. Raises KernelError."""
+        self._socket = open_netlink(uapi.NETLINK_NETFILTER, netns) if fileno is None else _inherited(fileno)
         self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
@@ -189,3 +185,16 @@ class NftSocket:
                 continue
             errors = (refusal(reply) for reply in unpack(self._buffer[:size]) if reply.kind == uapi.NLMSG_ERROR)
             found += (error for error in errors if error is not None)
+
+
+def _inherited(fileno: int) -> socket.socket:
+    """The socket behind a descriptor. Raises KernelError where it is not a netlink socket to netfilter."""
+    try:
+        taken = socket.socket(fileno=fileno)
+    except OSError as failed:
+        raise KernelError(f"the inherited descriptor {fileno} is no socket: {failed}", errno=failed.errno or 0) from failed
+    if (taken.family, taken.proto) != (socket.AF_NETLINK, uapi.NETLINK_NETFILTER):
+        taken.detach()  # not ours to close
+        raise KernelError(f"the inherited descriptor {fileno} is not a netlink socket to netfilter", errno=errno.EINVAL)
+    taken.settimeout(None)  # blocking, whatever its former holder wanted
+    return taken

@@ -14,7 +14,7 @@ from edged.kernel.attrs import number, parse, signed, string, text
 from edged.kernel.elements import decode_elements
 from edged.kernel.encode import KEY_TYPE_OF
 from edged.kernel.identity import fingerprint_in
-from edged.kernel.nftsocket import NftSocket
+from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.tree import Element, Hook
@@ -24,16 +24,24 @@ _FAMILY_OF_KEY = {(kind, family.bits // 8): family for family, kind in KEY_TYPE_
 
 def read_table(nft: NftSocket, table: str) -> ObservedTable | None:
     """The table, read in several dumps; None where there is none. Raises DumpTornError, KernelError."""
-    head = nft.get(Msg.GETTABLE, text(TableAttr.NAME, table))
+    head = _read_head(nft, table)
     if head is None:
         return None
     flags = number(head.get(TableAttr.FLAGS))
-    return ObservedTable(
+    found = ObservedTable(
         ownership=_ownership(flags, number(head.get(TableAttr.OWNER)), nft.port),
         chains=_read_chains(nft, table, is_dormant=bool(flags & uapi.TABLE_F_DORMANT)),
         sets=_read_sets(nft, table),
         counters=read_counters(nft, table),
     )
+    # a table that its owner leaves, by closing its socket, vanishes or is orphaned without a new generation
+    if _read_head(nft, table) != head:
+        raise DumpTornError
+    return found
+
+
+def _read_head(nft: NftSocket, table: str) -> dict[int, bytes] | None:
+    return nft.get(Msg.GETTABLE, text(TableAttr.NAME, table))
 
 
 def _ownership(flags: int, owner: int, port: int) -> Ownership:

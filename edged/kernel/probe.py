@@ -15,7 +15,7 @@ from edged.addresses import Family, Range
 from edged.errors import KernelError
 from edged.kernel import Capabilities, uapi
 from edged.kernel import expressions as ex
-from edged.kernel.attrs import be32, each, nest, parse, string, text
+from edged.kernel.attrs import be32, nest, text
 from edged.kernel.batch import Batch, Message
 from edged.kernel.encode import encode_plan
 from edged.kernel.nftsocket import NftSocket
@@ -135,31 +135,3 @@ def _flowtable() -> Message:
     hook = nest(FlowtableAttr.HOOK, be32(FlowtableAttr.HOOK_NUM, 0), be32(FlowtableAttr.HOOK_PRIORITY, 0))
     body = text(FlowtableAttr.TABLE, _SCRATCH) + text(FlowtableAttr.NAME, "probe") + hook
     return Message(Msg.NEWFLOWTABLE, uapi.NLM_F_CREATE, body, "flowtable")
-
-
-@dataclass(frozen=True, slots=True)
-class Flowtable:
-    """A flowtable of another program: the flows in it pass every hook and qdisc unseen (semantics G-5)."""
-
-    family: str
-    table: str
-    name: str
-    devices: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.family} {self.table} {self.name} ({', '.join(self.devices) or 'no devices'})"
-
-
-_FAMILIES = {0: "unspec", 1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
-
-
-def foreign_flowtables(nft: NftSocket) -> tuple[Flowtable, ...]:
-    """All flowtables, none of which is edged's. Raises KernelError, DumpTornError."""
-    found = []
-    for reply in nft.dump(Msg.GETFLOWTABLE, family=uapi.NFPROTO_UNSPEC):
-        fields = reply.attributes
-        hook = parse(fields.get(FlowtableAttr.HOOK, b""))
-        devices = tuple(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b"")))
-        family = _FAMILIES.get(reply.family, str(reply.family))
-        found.append(Flowtable(family, string(fields.get(FlowtableAttr.TABLE)), string(fields.get(FlowtableAttr.NAME)), devices))
-    return tuple(found)

@@ -99,6 +99,13 @@ class LinuxMachine:
         """A script of nft's inside; what it prints."""
         return self.run("nft", "-a", script).stdout
 
+    def load(self, text: str) -> None:
+        """A file of nft's inside."""
+        command = ("ip", "netns", "exec", self.name, "nft", "-f", "-")
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=30)
+        if done.returncode != 0:
+            raise RuntimeError(f"nft -f: {done.stderr}")
+
     def connect(self) -> LinuxKernel:
         self._opened.append(LinuxKernel(netns=self.name))
         return self._opened[-1]

@@ -269,9 +269,10 @@ def test_many_elements_in_one_batch(machine: Machine) -> None:
 
 def test_an_element_runs_out(machine: Machine) -> None:
     kernel = machine.connect()
-    ending = prefix("203.0.113.9/32", int(NOW) + 1)
+    end = int(NOW) + 1
+    ending = prefix("203.0.113.9/32", end)
     lasting = prefix("203.0.113.10/32", int(NOW) + 3600)
-    bring(kernel, with_set(SMALL, "free4", ending, lasting), now=ending.until - 0.3)
+    bring(kernel, with_set(SMALL, "free4", ending, lasting), now=end - 0.3)
     assert standing(kernel).sets["free4"].elements == {ending, lasting}
     seen = kernel.observe()
     machine.wait(0.6)

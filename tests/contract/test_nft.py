@@ -1,0 +1,192 @@
+"""What the encoder writes is what nft means by the same words: nft lists it so, and nft's own bytes for them are the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from edged.addresses import Family, Range
+from edged.kernel.attrs import string
+from edged.kernel.identity import COMMENT_LIMIT, body_digest
+from edged.kernel.nftsocket import NftSocket
+from edged.kernel.rules import encode_rule
+from edged.kernel.uapi import Msg, RuleAttr
+from edged.ruleset.diff import diff
+from edged.ruleset.plan import Desired
+from edged.ruleset.render import render
+from edged.ruleset.tree import (
+    Accept,
+    AddressIn,
+    AddressNotIn,
+    AddressSet,
+    CameIn,
+    Chain,
+    ConntrackDirection,
+    ConntrackState,
+    Continue,
+    DirectionIs,
+    Drop,
+    Element,
+    GoesOut,
+    Goto,
+    Hook,
+    IsFamily,
+    Jump,
+    Match,
+    PortIs,
+    RateAbove,
+    ResetTcp,
+    Return,
+    Rule,
+    Side,
+    StateIn,
+    Table,
+    Transport,
+    Verdict,
+)
+from tests.contract.machines import LinuxMachine
+from tests.contract.tables import DROPPED, NOW, SMALL, prefix, with_chain
+from tests.contract.test_kernel import bring
+from tests.strategies import Drawn, configurations
+
+SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION
+IPV4, IPV6 = Family.IPV4, Family.IPV6
+TCP, UDP = Transport.TCP, Transport.UDP
+
+ROOMY = Table(SMALL.counters, SMALL.sets, (*SMALL.chains, Chain("low")))
+
+# One line a node: the rule, and what `nft list` says of it before its comment.
+LISTED: list[tuple[tuple[Match, ...], Verdict, str]] = [
+    ((CameIn("lan0"),), Continue(), 'iifname "lan0"'),
+    ((CameIn("ppp*"),), Continue(), 'iifname "ppp*"'),
+    ((GoesOut("wan0.4094"),), Continue(), 'oifname "wan0.4094"'),
+    ((GoesOut("a23456789012345"),), Continue(), 'oifname "a23456789012345"'),
+    ((IsFamily(IPV4),), Continue(), "meta nfproto ipv4"),
+    ((IsFamily(IPV6),), Continue(), "meta nfproto ipv6"),
+    ((PortIs(TCP, DESTINATION, 25),), Continue(), "tcp dport 25"),
+    ((PortIs(TCP, SOURCE, 25),), Continue(), "tcp sport 25"),
+    ((PortIs(UDP, DESTINATION, 53),), Continue(), "udp dport 53"),
+    ((PortIs(UDP, SOURCE, 65535),), Continue(), "udp sport 65535"),
+    ((AddressIn(SOURCE, IPV4, "pool4"),), Continue(), "ip saddr @pool4"),
+    ((AddressIn(DESTINATION, IPV4, "free4"),), Continue(), "ip daddr @free4"),
+    ((AddressIn(SOURCE, IPV6, "pool6"),), Continue(), "ip6 saddr @pool6"),
+    ((AddressIn(DESTINATION, IPV6, "pool6"),), Continue(), "ip6 daddr @pool6"),
+    ((AddressNotIn(SOURCE, IPV4, "pool4"),), Continue(), "ip saddr != @pool4"),
+    ((AddressNotIn(DESTINATION, IPV6, "pool6"),), Continue(), "ip6 daddr != @pool6"),
+    *(((StateIn((state,)),), Continue(), f"ct state {state.value}") for state in ConntrackState),
+    ((StateIn(tuple(ConntrackState)),), Continue(), "ct state invalid,established,related,new,untracked"),
+    ((DirectionIs(ConntrackDirection.ORIGINAL),), Continue(), "ct direction original"),
+    ((DirectionIs(ConntrackDirection.REPLY),), Continue(), "ct direction reply"),
+    ((RateAbove(1000, 500),), Continue(), "limit rate over 1000/second burst 500 packets"),
+    ((), Accept(), "accept"),
+    ((), Drop(), "drop"),
+    ((), Return(), "return"),
+    ((), Jump("low"), "jump low"),
+    ((), Goto("low"), "goto low"),
+    ((), ResetTcp(), "meta l4proto tcp reject with tcp reset"),
+    ((PortIs(TCP, DESTINATION, 25),), ResetTcp(), "tcp dport 25 meta l4proto tcp reject with tcp reset"),
+]
+
+
+def chain_listed(linux: LinuxMachine, name: str) -> list[str]:
+    """The rules of a chain as nft lists them, without their comments."""
+    lines = linux.run("nft", "list", "chain", "inet", "edged", name).stdout.splitlines()[2:-2]
+    return [re.sub(r' ?comment "[^"]*"', "", line.strip()) for line in lines]
+
+
+def test_every_node_is_listed_in_nfts_words(linux: LinuxMachine) -> None:
+    rules = [Rule(f"rule{n}", when, then) for n, (when, then, _) in enumerate(LISTED)]
+    rules.append(Rule("counted", (IsFamily(IPV4),), Drop(), DROPPED))
+    bring(linux.connect(), with_chain(ROOMY, "op25b", *rules))
+    assert chain_listed(linux, "op25b") == [
+        *(text for _, _, text in LISTED),
+        'meta nfproto ipv4 counter name "op25b_up_ip_drop" drop',
+    ]
+
+
+def test_the_list_above_has_every_node() -> None:
+    used = {type(node) for when, then, _ in LISTED for node in (*when, then)}
+    from edged.ruleset import tree
+
+    assert used == {*tree.Match.__args__, *tree.Verdict.__args__}
+
+
+def test_sets_and_base_chains_are_listed_in_nfts_words(linux: LinuxMachine) -> None:
+    whole = AddressSet("all4", IPV4, (Element(Range(0, 2**32 - 1)),))
+    edges = AddressSet("edges4", IPV4, (prefix("0.0.0.0/32"), Element(Range(10, 12)), prefix("255.255.255.255/32")))
+    edges6 = AddressSet("edges6", IPV6, (prefix("::/127"), prefix("2001:db8::/32"), prefix("ffff::/16")))
+    ending = AddressSet("ending4", IPV4, (prefix("10.0.0.0/8"), prefix("11.0.0.0/8", int(NOW) + 3600)), expiring=True)
+    bring(linux.connect(), Table(sets=(whole, edges, edges6, ending), chains=(Chain("raw", (), Hook("prerouting", -300)),)))
+    listed = re.sub(r"\s+", " ", linux.run("nft", "list", "table", "inet", "edged").stdout)
+    assert "set all4 { type ipv4_addr flags interval elements = { 0.0.0.0/0 } }" in listed
+    assert "elements = { 0.0.0.0, 0.0.0.10-0.0.0.12, 255.255.255.255 }" in listed
+    assert "set edges6 { type ipv6_addr flags interval elements = { ::/127, 2001:db8::/32, ffff::/16 } }" in listed
+    assert "set ending4 { type ipv4_addr flags interval,timeout elements = { 10.0.0.0/8, 11.0.0.0/8 timeout " in listed
+    assert f'comment "until={int(NOW) + 3600}" }} }}' in listed
+    assert "chain raw { type filter hook prerouting priority raw; policy accept; }" in listed
+
+
+def bodies(linux: LinuxMachine) -> list[tuple[str, str]]:
+    """Chain and body digest of every rule in the kernel."""
+    opened = NftSocket(linux.name)
+    try:
+        found = [reply.attributes for reply in opened.dump(Msg.GETRULE)]
+        return [(string(each[RuleAttr.CHAIN]), body_digest(each[RuleAttr.EXPRESSIONS])) for each in found]
+    finally:
+        opened.close()
+
+
+def bodies_sent(table: Table) -> list[tuple[str, str]]:
+    return [(chain.name, body_digest(encode_rule(rule))) for chain in table.chains for rule in chain.rules]
+
+
+def assert_same_as_nft(linux: LinuxMachine, table: Table) -> None:
+    """nft, given the rendered text, writes the same expressions and elements as the encoder."""
+    linux.run("nft", "flush", "ruleset")
+    linux.load(render(table, int(NOW)))
+    assert bodies(linux) == bodies_sent(table)
+    kernel = linux.connect()
+    observed = kernel.observe().table
+    assert observed is not None
+    for each in table.sets:
+        ranges = {element.range for element in each.elements}
+        assert {element.range for element in observed.sets[each.name].elements} == ranges
+    kernel.close()
+
+
+@given(drawn=configurations())
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_nft_writes_the_same_for_any_policies(linux: LinuxMachine, drawn: Drawn) -> None:
+    assert_same_as_nft(linux, drawn.table())
+
+
+def test_nft_writes_the_same_for_every_node(linux: LinuxMachine) -> None:
+    rules = [Rule(f"rule{n}", when, then, DROPPED) for n, (when, then, _) in enumerate(LISTED)]
+    rules.append(Rule("twice", (IsFamily(IPV4), AddressIn(SOURCE, IPV4, "pool4"), AddressNotIn(DESTINATION, IPV4, "free4"))))
+    # not both ports in one rule: nft joins the two into one load of four bytes, which means the same
+    rules.append(Rule("both", (PortIs(TCP, DESTINATION, 25), CameIn("lan*"), AddressIn(SOURCE, IPV6, "pool6")), ResetTcp()))
+    assert_same_as_nft(linux, with_chain(ROOMY, "op25b", *rules))
+
+
+@pytest.mark.parametrize("length", [60, 96, 97, 300])
+def test_long_names_make_comments_that_nft_shows(linux: LinuxMachine, length: int) -> None:
+    table = Table(chains=(Chain("one", (Rule("r" * length, (CameIn("lan0"),), Drop()),)),))
+    kernel = linux.connect()
+    bring(kernel, table)
+    comment = re.search(r'comment "([^"]*)"', linux.run("nft", "list", "ruleset").stdout)
+    assert comment is not None
+    assert len(comment[1]) == min(length + 32, COMMENT_LIMIT)
+    assert not diff(Desired(table), kernel.observe())
+    # nft must be able to take back what it shows
+    linux.load("flush ruleset\n" + linux.run("nft", "list", "ruleset").stdout)
+    assert not diff(Desired(table), kernel.observe())
+
+
+def test_a_table_restored_from_nfts_listing_is_the_same(linux: LinuxMachine) -> None:
+    kernel = linux.connect()
+    bring(kernel, SMALL)
+    listed = linux.run("nft", "list", "ruleset").stdout
+    linux.load("flush ruleset\n" + listed)
+    assert not diff(Desired(SMALL), kernel.observe())
