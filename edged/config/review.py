@@ -106,6 +106,8 @@ def _overlaps(path: KeyPath, prefixes: Sequence[Prefix]) -> Iterator[Finding]:
             outer, other = around[-1]
             message = f"{prefix} is listed twice; first" if outer == prefix else f"{prefix} lies within {outer} of the same pool,"
             yield Finding((*path, index), message, Severity.WARNING, (*path, other))
+            if outer == prefix:
+                continue
         around.append((prefix, index))
 
 

@@ -1,4 +1,4 @@
-"""Broken configurations: one text file a case, with the files of the configuration and the exact lines that refuse it.
+"""Broken and odd configurations: one text file a case, with the configuration's files and the exact lines it is answered with.
 
     What is wrong, in a sentence.
     -- rules.d/20-op25b.yaml --
@@ -8,8 +8,8 @@
     rules.d/20-op25b.yaml:2:9: action: expected 'reject' or 'drop', got 'rejct' (did you mean 'reject'?)
 
 A case that does not bring an edged.yaml gets GOOD, one without a rules.d gets GOOD_POLICY in it. `-- name (bytes) --` has
-Python's escapes (\\x00) in it, and `-- name/ --` is an empty folder. Every case is an error in the end, so none may change
-anything anywhere.
+Python's escapes (\\x00) in it, and `-- name/ --` is an empty folder. Every broken case is an error in the end, so none may
+change anything anywhere; the odd ones beside them are good, and all that is said of them is a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "cases"
+BROKEN = Path(__file__).parent / "cases"
+ODD = Path(__file__).parent / "odd"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 GOOD = """\
@@ -35,8 +36,8 @@ _HEADER = re.compile(r"^-- (?P<name>[^\n]+?)(?P<bytes> \(bytes\))? --\n", re.MUL
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenCase:
-    """One broken configuration."""
+class Case:
+    """One configuration."""
 
     source: Path
     about: str
@@ -64,12 +65,17 @@ class BrokenCase:
         self.source.write_text("".join((before, "-- expected --\n", *(f"{line}\n" for line in lines))))
 
 
-def broken_cases() -> tuple[BrokenCase, ...]:
-    """All cases, by name."""
-    return tuple(read_case(path) for path in sorted(FOLDER.glob("*.txt")))
+def broken_cases() -> tuple[Case, ...]:
+    """Configurations that are refused, by name."""
+    return tuple(read_case(path) for path in sorted(BROKEN.glob("*.txt")))
 
 
-def read_case(path: Path) -> BrokenCase:
+def odd_cases() -> tuple[Case, ...]:
+    """Configurations that are used, mostly with a warning, by name."""
+    return tuple(read_case(path) for path in sorted(ODD.glob("*.txt")))
+
+
+def read_case(path: Path) -> Case:
     """The case in that file."""
     text = path.read_text()
     headers = [*_HEADER.finditer(text)]
@@ -91,4 +97,4 @@ def read_case(path: Path) -> BrokenCase:
         files["edged.yaml"] = GOOD.encode()
     if not any(name.split("/")[0] == "rules.d" for name in (*files, *folders)):
         files["rules.d/20-op25b.yaml"] = GOOD_POLICY.encode()
-    return BrokenCase(path, text[: headers[0].start()].strip(), files, tuple(folders), expected)
+    return Case(path, text[: headers[0].start()].strip(), files, tuple(folders), expected)

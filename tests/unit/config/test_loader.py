@@ -1,0 +1,135 @@
+"""The configuration as a whole: what it gives, and what it warns of; what it refuses is in tests/broken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edged.config.files import LARGEST
+from edged.config.gateway import PoolName
+from edged.loader import InvalidConfiguration, Severity, load
+from edged.policies import Ip53b, Op25b, Spoof
+from tests.unit.config.files import EDGED, FOLDER, NOW, loaded, refusal, warnings
+
+OP25B, IP53B, SPOOF = "policy: op25b\n", "policy: ip53b\n", "policy: spoof\n"
+
+
+def exempt(*items: str) -> str:
+    return OP25B + "exempt:\n  subscribers:\n" + "".join(f"    - {{{item}, owner: noc, reason: ticket}}\n" for item in items)
+
+
+def test_policies_come_in_their_order_of_precedence() -> None:
+    configuration = loaded(a=IP53B, b=OP25B, c=SPOOF)
+    assert [type(each.settings) for each in configuration.policies] == [Spoof, Op25b, Ip53b]
+    assert [str(each.places.at("policy")) for each in configuration.policies] == [f"rules.d/{name}.yaml:1" for name in "cba"]
+
+
+def test_files_are_all_that_were_read() -> None:
+    configuration = loaded(a=IP53B, b=OP25B)
+    assert configuration.files == (FOLDER / "edged.yaml", FOLDER / "rules.d/a.yaml", FOLDER / "rules.d/b.yaml")
+    assert configuration.sources[FOLDER / "rules.d/b.yaml"] == OP25B.encode()
+
+
+def test_the_site_is_what_edged_yaml_says() -> None:
+    configuration = loaded(EDGED + "never_block: [192.0.2.0/28]\n", a=SPOOF)
+    site = configuration.site()
+    assert (site.access, site.upstream) == (("lan0",), ("wan0",))
+    assert site.pools == {PoolName.DYNAMIC: configuration.edged.pools.dynamic, PoolName.STATIC: configuration.edged.pools.static}
+    assert str(site.never_block_origin) == "edged.yaml:5"
+
+
+def test_the_table_is_that_of_every_policy_that_is_not_off() -> None:
+    configuration = loaded(a=OP25B, b=IP53B + "mode: observe\n", c=SPOOF + "mode: off\n")
+    policies = {rule.policy for rule in configuration.table(int(NOW.timestamp())).rules()}
+    assert policies - {None} == {"op25b", "ip53b"}
+
+
+def test_rules_know_their_file_and_line() -> None:
+    rules = loaded(a="# mail\npolicy: op25b\naction: drop\n").table(int(NOW.timestamp())).rules()
+    assert {str(rule.origin) for rule in rules if rule.origin} == {"rules.d/a.yaml:2", "rules.d/a.yaml:3"}
+
+
+def test_an_exemption_that_is_over_is_in_no_set() -> None:
+    text = exempt("prefix: 203.0.113.7, until: 2026-12-31")
+    sets = loaded(a=text).table(int(NOW.timestamp())).sets_by_name
+    assert "op25b_exempt4" in sets
+    assert "op25b_exempt4" not in loaded(a=text).table(int(NOW.timestamp()) + 86400 * 365).sets_by_name
+
+
+def test_overlaps_in_long_pools_are_found_in_one_pass() -> None:
+    prefixes = ", ".join(f"10.{number >> 8}.{number & 255}.0/24" for number in range(20_000))
+    found = warnings(EDGED.replace("198.51.100.0/24", f"{prefixes}, 10.3.7.128/25"), a=OP25B)
+    assert [line.partition("warning: ")[2].partition(",")[0] for line in found] == [
+        "10.3.7.128/25 lies within 10.3.7.0/24 of the same pool"
+    ]
+
+
+def test_an_unchanged_file_does_not_fail_by_itself() -> None:
+    text = exempt("prefix: 203.0.113.7, until: 2027-03-31")
+    later = NOW.replace(year=2030)
+    assert [problem.severity for problem in loaded(a=text, now=later).warnings] == [Severity.WARNING]
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(InvalidConfiguration) as raised:
+        load(Path("/nonexistent/edged/edged.yaml"), now=NOW)
+    assert str(raised.value) == "edged.yaml:1:1: the file does not exist"
+    assert raised.value.exit_code == 3
+
+
+def test_a_relative_path_is_one_of_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "rules.d/10-mail.yaml").write_text(OP25B)
+    (tmp_path / "edged.yaml").write_text(EDGED)
+    monkeypatch.chdir(tmp_path)
+    configuration = load(Path("edged.yaml"), now=NOW)
+    assert configuration.path == tmp_path / "edged.yaml"
+    assert configuration.files[1] == tmp_path / "rules.d/10-mail.yaml"
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.d"
+    rules.mkdir()
+    (tmp_path / "edged.yaml").write_text(EDGED)
+    os.mkfifo(rules / "10-fifo.yaml")
+    (rules / "20-loop.yaml").symlink_to("20-loop.yaml")
+    (rules / "30-gone.yaml").symlink_to("nowhere")
+    (rules / "40-large.yaml").write_bytes(b"#" * (LARGEST + 1))
+    (rules / "50-null.yaml").symlink_to("/dev/null")
+    (rules / "60\n.yaml").write_text("policy: x\n")
+    (rules / b"70\xff.yaml".decode(errors="surrogateescape")).write_text("policy: x\n")
+    with pytest.raises(InvalidConfiguration) as raised:
+        load(tmp_path / "edged.yaml", now=NOW)
+    unknown = "policy: expected 'spoof', 'op25b' or 'ip53b', got 'x'"
+    assert str(raised.value).encode().decode().splitlines() == [
+        "rules.d/10-fifo.yaml:1:1: the file is not a regular file",
+        "rules.d/20-loop.yaml:1:1: the file cannot be read: too many levels of symbolic links",
+        "rules.d/30-gone.yaml:1:1: the file does not exist",
+        "rules.d/40-large.yaml:1:1: the file is larger than 4 MiB; bulk data belongs into a list, not into YAML",
+        "rules.d/50-null.yaml:1:1: the file is not a regular file",
+        f"rules.d/60\\n.yaml:1:9: {unknown}",
+        f"rules.d/70\\xff.yaml:1:9: {unknown}",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "edged.yaml").write_text(EDGED)
+    (tmp_path / "edged.yaml").chmod(0)
+    tmp_path.chmod(0o755)
+    child = os.fork()
+    if child == 0:
+        os.setresuid(65534, 65534, 65534)
+        try:
+            load(tmp_path / "edged.yaml", now=NOW)
+        except InvalidConfiguration as error:
+            os._exit(0 if str(error) == "edged.yaml:1:1: the file cannot be read: permission denied" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_wrong_edged_yaml_does_not_hide_the_rules_it_names() -> None:
+    lines = refusal(EDGED + "rules: rules.d\nstate: 0\n", a=OP25B + "mode: on\n")
+    assert [line.split(": ")[1] for line in lines] == ["state", "mode"]
