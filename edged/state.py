@@ -71,9 +71,8 @@ class StateFolder:
                 os.fspath(path): content.decode(errors="surrogateescape") for path, content in configuration.sources.items()
             },
         }
-        before = self._read_stored()
         # an unchanged bundle is not written anew: a restart costs no write, and works on a read-only disk
-        if before is None or any(before[key] != stored[key] for key in ("path", "files")):
+        if not self._is_kept(stored):
             self._write(_LAST_GOOD, stored, "the configuration in force; a restart cannot fall back on it")
         self._remove(_REJECTED)
 
@@ -92,12 +91,20 @@ class StateFolder:
         content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
         return load(Path(stored["path"]), now=datetime.fromtimestamp(stored["saved"], UTC), files=StoredFiles(content))
 
+    def _is_kept(self, wanted: Mapping[str, Any]) -> bool:
+        try:
+            kept = self._read_stored()
+        except EdgedError:  # what is damaged is to be written anew
+            return False
+        return kept is not None and all(kept[key] == wanted[key] for key in ("path", "files"))
+
     def _read_stored(self) -> dict[str, Any] | None:
         stored = self._read(_LAST_GOOD)
         if stored is None:
             return None
-        files = stored.get("files")
-        if stored.get("schema") != _SCHEMA or not isinstance(files, dict) or not {"saved", "path"} <= stored.keys():
+        shapes = {"schema": str, "saved": int | float, "path": str, "files": dict}
+        sound = all(isinstance(stored.get(key), shape) for key, shape in shapes.items()) and stored["schema"] == _SCHEMA
+        if not sound or not all(isinstance(text, str) for text in stored["files"].values()):
             raise self._damaged(_LAST_GOOD, f"not {_SCHEMA}")
         return stored
 

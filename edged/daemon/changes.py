@@ -228,9 +228,9 @@ class Changes:
             enforced = await self._hold(self._good, Source.LAST_GOOD, not_files)
         else:
             enforced = await self._enforce_nothing("the first policy was rolled back; `edged reload` takes the files")
-        self._window.close()
         # only now: dying before this line, the next start rolls back once more
         await self._keep(self._state.reject)
+        self._window.close()
         _log.warning("the change was rolled back: %s", why)
         return Change(enforced, self.restart_needed)
 
