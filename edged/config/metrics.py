@@ -31,7 +31,7 @@ def _listen(value: Any) -> Listen:  # noqa: ANN401  whatever YAML held
     expected = "an address and a port such as 127.0.0.1:9825 or [::1]:9825"
     if not isinstance(value, str):
         raise unexpected(expected, value)
-    if value.startswith(":") and value.count(":") == 1:
+    if re.fullmatch(":[0-9]{1,5}", value):
         raise unexpected(expected, value, f"for every address write 0.0.0.0{value} or [::]{value}")
     parts = _LISTEN.fullmatch(value)
     if parts is None:

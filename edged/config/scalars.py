@@ -38,6 +38,7 @@ CLOCK_IS_SET = datetime(2026, 1, 1, tzinfo=UTC)
 FARTHEST_UNTIL = timedelta(days=5 * 365 + 2)
 
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
+_ENDS_IN_COLON = re.compile(r"[0-9A-Fa-f:]{1,40}:")
 _INTERFACE = re.compile(r"[\x21-\x7e]+")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
@@ -90,8 +91,8 @@ def _prefix(value: Any) -> IPv4Network | IPv6Network:  # noqa: ANN401  whatever 
 
 def _quote_hint(value: object) -> str:
     """An item `- 2001:db8::` is a key without a value to YAML."""
-    if isinstance(value, dict) and len(value) == 1 and list(value.values()) == [None]:
-        return f'quote it: "{next(iter(value))}:"'
+    if isinstance(value, dict) and list(value.values()) == [None] and _ENDS_IN_COLON.fullmatch(key := next(iter(value))):
+        return f'quote it: "{key}:"'
     return ""
 
 

@@ -14,6 +14,7 @@ from edged.config.problem import Finding, KeyPath, Problem, nearest, shown
 from edged.config.scalars import Loading
 
 Model = TypeVar("Model", bound=BaseModel)
+_WORD = re.compile(r"[\x21-\x7e]{1,60}")
 ExplainKey = Callable[[str, object], str | None]
 
 
@@ -68,7 +69,9 @@ def _reworded(error: ErrorDetails) -> str:
         case "bool_type":
             return f"expected true or false, got {shown(value)}"
         case "tuple_type" | "list_type":
-            return f"expected a list, got {shown(value)}" + (f" (write [{value}])" if isinstance(value, str) else "")
+            # a value goes into a hint as it is only where nothing in it can move a terminal's cursor
+            hint = f" (write [{value}])" if isinstance(value, str) and _WORD.fullmatch(value) else ""
+            return f"expected a list, got {shown(value)}{hint}"
         case "model_type" | "dict_type" | "model_attributes_type":
             return f"expected keys and values, got {shown(value)}"
         case "too_short":
