@@ -24,7 +24,7 @@ _LIVES = {PoolName.DYNAMIC: (*DYNAMIC, *OPEN_RESOLVER), PoolName.STATIC: STATIC}
 def shipped_example() -> Path:
     """The shipped edged.yaml: beside the package in a checkout, inside it where edged was installed from a wheel."""
     package = Path(str(files("edged")))
-    for folder in (package.parent / "rules", package / "share" / "rules"):
+    for folder in (package / "share" / "rules", package.parent / "rules"):
         if (folder / "edged.yaml").is_file():
             return folder / "edged.yaml"
     raise EdgedError(f"the shipped example is missing beside {package}; install edged anew, or name a configuration with -c")
@@ -50,11 +50,8 @@ def write_configuration(source: Path, folder: Path) -> Configuration:
 def _suits(configuration: Configuration) -> None:
     """The lab's network is fixed: a configuration has to speak of it."""
     site = configuration.site()
-    wrong = [
-        f"gateway.{side}: it has no {name}"
-        for side, name in (("access", "lan0"), ("upstream", "wan0"))
-        if name not in getattr(site, side)
-    ]
+    sides = (("access", site.access, "lan0"), ("upstream", site.upstream, "wan0"))
+    wrong = [f"gateway.{side}: it has no {name}" for side, named, name in sides if not any(_names(each, name) for each in named)]
     for pool, addresses in _LIVES.items():
         for address in addresses:
             if not any(int(address) in extent for extent in site.addresses((pool,), Family.of(address))):
@@ -67,3 +64,7 @@ def _suits(configuration: Configuration) -> None:
             f"{configuration.path} does not suit the lab, whose network is that of the shipped example: {'; '.join(wrong)}. "
             "Start from the shipped example and change its policies only"
         )
+
+
+def _names(pattern: str, interface: str) -> bool:
+    return interface.startswith(pattern[:-1]) if pattern.endswith("*") else interface == pattern

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edged.addresses import Family
 from edged.control.client import ControlClient
 from edged.errors import EdgedError, Unreachable
+from edged.lab.servers import last_words
 from edged.lab.topology import Host
 from edged.ruleset.tree import Counter, Direction
 
@@ -44,9 +45,7 @@ class Gateway:
             ended = self.process.poll()
             if ended is not None or time.monotonic() > until:
                 how = f"ended with status {ended}" if ended is not None else f"did not get in sync within {_STARTING:.0f} s"
-                raise EdgedError(
-                    f"the daemon {how}; it said: {self._log.read_text(errors='replace').strip()[-2000:] or 'nothing'}"
-                )
+                raise EdgedError(f"the lab's daemon {how}; it said: {last_words(self._log)}")
             time.sleep(0.05)
 
     def _in_sync(self) -> bool:

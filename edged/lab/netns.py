@@ -6,8 +6,10 @@ setns(2) moves one thread, and /proc/sys/net shows the namespace of the thread t
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,8 @@ T = TypeVar("T")
 NAMESPACES = Path("/run/netns")
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h; os.setns is only there from Python 3.12 on
+_SIOCGIFFLAGS = 0x8913  # linux/sockios.h
+_IFF_RUNNING = 0x40  # linux/if.h: operational, in the words of RFC 2863
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -39,6 +43,13 @@ def inside(netns: str, work: Callable[[], T]) -> T:
 def open_socket(netns: str, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
     """A socket of the namespace, for use from any thread."""
     return inside(netns, lambda: socket.socket(family, kind, protocol))
+
+
+def carries(netns: str, interface: str) -> bool:
+    """Whether the interface is up and its link too; before that the kernel throws away what is sent."""
+    with open_socket(netns, socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16sH22x", interface.encode(), 0))
+    return bool(struct.unpack("16xH22x", answer)[0] & _IFF_RUNNING)
 
 
 def set_sysctls(netns: str, values: Mapping[str, str]) -> None:

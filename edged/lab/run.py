@@ -29,38 +29,36 @@ class Rounds(Enum):
 def run_lab(configuration: Path, rounds: Rounds, report: Report, publish: Publish) -> ExitCode:
     """Builds the lab, makes its rounds, and removes it; `publish` gets the object of each round.
 
-    DONE only if every attempt of every round came out right. Raises EdgedError where the lab cannot be built. Ctrl-C ends the
-    rounds; where one round was asked for and not finished it raises KeyboardInterrupt.
+    DONE only if every attempt of every whole round came out right. Raises EdgedError where the lab cannot be built. Ctrl-C ends
+    the rounds; before the first one is over, and where one was asked for, it raises KeyboardInterrupt.
     """
-    right = True
-    finished = 0
+    outcomes: list[bool] = []
     try:
         with _stopped_by_signals(), Lab(configuration) as lab:
             report.begin(lab)
             try:
-                while rounds is Rounds.UNTIL_STOPPED or not finished:
-                    if finished:
+                while rounds is Rounds.UNTIL_STOPPED or not outcomes:
+                    if outcomes:
                         time.sleep(_PAUSE)
-                    right = _round(lab, finished + 1, report, publish) and right
-                    finished += 1
+                    _round(lab, outcomes, report, publish)
             finally:
                 report.end()
     except KeyboardInterrupt:
-        if not finished:
+        if rounds is Rounds.ONE or not outcomes:
             raise
-    return ExitCode.DONE if right else ExitCode.FAILED
+    return ExitCode.DONE if all(outcomes) else ExitCode.FAILED
 
 
-def _round(lab: Lab, number: int, report: Report, publish: Publish) -> bool:
-    """Makes one round; whether all came out right."""
-    began = time.monotonic()
+def _round(lab: Lab, outcomes: list[bool], report: Report, publish: Publish) -> None:
+    """Makes one round and adds to the outcomes whether all of it came out right."""
+    number, began = len(outcomes) + 1, time.monotonic()
     results = []
     for result in lab.round():
         results.append(result)
         report.result(number, result)
+    outcomes.append(not any(result.wrong for result in results))
     report.round(number, results)
     publish(as_document(number, results, time.monotonic() - began))
-    return not any(result.wrong for result in results)
 
 
 @contextmanager

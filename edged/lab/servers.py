@@ -20,6 +20,7 @@ DOWNLOAD_BYTES = 1 << 20
 NAME = "www.edged.example"  # RFC 6761 section 6.5: nobody's
 
 _STARTING = 15.0
+_LAST_WORDS = 12  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,13 @@ def _await(server: Server, until: float) -> None:
                     ended = server.process.poll()
                     if ended is not None or time.monotonic() > until:
                         how = f"ended with status {ended}" if ended is not None else f"does not listen on port {port}"
-                        said = server.log.read_text(errors="replace").strip()[-1000:] or "nothing"
-                        raise EdgedError(f"the lab's {server.name} {how}; it said: {said}")
+                        raise EdgedError(f"the lab's {server.name} {how}; it said: {last_words(server.log)}")
                     time.sleep(0.02)
+
+
+def last_words(log: Path) -> str:
+    """The end of what a process wrote."""
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-_LAST_WORDS:]) or "nothing"
 
 
 def _listens(host: Host, family: Family, port: int) -> bool:

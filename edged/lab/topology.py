@@ -72,6 +72,10 @@ _FORWARDING = {
 # where br_netfilter is loaded it would judge what the bridge carries
 _PLAIN_BRIDGE = {f"net/bridge/bridge-nf-call-{what}": "0" for what in ("iptables", "ip6tables", "arptables")}
 
+# who hangs on the access network, and the name of their end
+_PORTS = {"gw": "lan0", "dynamic": "eth0", "static": "eth0"}
+_LINKS_UP = 10.0
+
 _serial = itertools.count(1)
 
 
@@ -164,21 +168,31 @@ class Topology:
         _batch(self.dynamic.netns, _subscriber_commands(self.dynamic, self.open_resolver))
         _batch(self.static.netns, _subscriber_commands(self.static))
         _batch(self.outside.netns, _outside_commands(self.outside, self.own_mail, self.resolver, self.web))
+        self._await_links()
 
     def _wire(self) -> None:
         access = self._netns("access")
-        ports = {"gw": "lan0", "dynamic": "eth0", "static": "eth0"}
         commands = [
             "link set lo up",
             "link add access0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-            *(f"link add to-{role} type veth peer name {name} netns {self._netns(role)}" for role, name in ports.items()),
-            *(f"link set to-{role} master access0 up" for role in ports),
+            *(f"link add to-{role} type veth peer name {name} netns {self._netns(role)}" for role, name in _PORTS.items()),
+            *(f"link set to-{role} master access0 up" for role in _PORTS),
             "link set access0 up",
         ]
         _batch(access, commands)
         present = {path: value for path, value in _PLAIN_BRIDGE.items() if Path("/proc/sys", path).exists()}
         namespaces.set_sysctls(access, present)
         _batch(self.gateway.netns, [f"link add wan0 type veth peer name eth0 netns {self.outside.netns}"])
+
+    def _await_links(self) -> None:
+        """The kernel brings links up in its own time (net/core/link_watch.c); what is sent before is lost."""
+        access = [("access", name) for name in ("access0", *(f"to-{role}" for role in _PORTS))]
+        links = [*access, *_PORTS.items(), ("gw", "wan0"), ("outside", "eth0")]
+        until = time.monotonic() + _LINKS_UP
+        while down := [f"{name} of {role}" for role, name in links if not namespaces.carries(self._netns(role), name)]:
+            if time.monotonic() > until:
+                raise EdgedError(f"the lab's links do not come up: {', '.join(down)}; all of it is removed again")
+            time.sleep(0.002)
 
     def _remove(self) -> None:
         _end(self._processes)

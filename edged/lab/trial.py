@@ -68,9 +68,10 @@ class Lab:
         """Makes every attempt in both families, one after the other, and tells each result as it is known."""
         for attempt in ATTEMPTS:
             for family in Family:
-                yield self._try(attempt, family)
+                yield self.make(attempt, family)
 
-    def _try(self, attempt: Attempt, family: Family) -> Result:
+    def make(self, attempt: Attempt, family: Family) -> Result:
+        """Makes one attempt in one family, and holds what became of it against what was expected."""
         try:
             before = self.gateway.counters()
             seen = attempt.make(self.topology, family)
