@@ -30,7 +30,7 @@ def commit_refused(number: int, label: str, explanation: str = "", more: int = 0
         return ruleset_changed()
     if number == errno.EPERM:
         return table_held() if label else _no_capability()
-    others = f" ({more} more errors in the same batch)" if more else ""
+    others = f" (and {more} more error{'s' * (more != 1)} in the same batch)" if more else ""
     said = f"the kernel refused: {label or 'the batch'}: {_reason(number, explanation)}{others}; nothing was applied"
     return KernelError(said, errno=number, label=label)
 

@@ -255,8 +255,8 @@ def test_chains_that_go_may_jump_to_each_other_and_swap(machine: Machine) -> Non
 
 def test_many_elements_in_one_batch(machine: Machine) -> None:
     kernel = machine.connect()
-    pool = AddressSet("pool6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48") for n in range(0, 20000, 2)))
-    free = AddressSet("free6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48", int(NOW) + 900) for n in range(5000)), True)
+    pool = AddressSet("pool6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48") for n in range(0, 10000, 2)))
+    free = AddressSet("free6", Family.IPV6, tuple(prefix(f"2001:db8:{n:x}::/48", int(NOW) + 900) for n in range(2000)), True)
     table = Table(sets=(pool, free))
     bring(kernel, table)
     assert_holds(kernel, table)
