@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6ND_NS, IPv6
+from scapy.packet import Packet as Layers
 
 from edged.addresses import Family
 from edged.lab.packets import Packet, build, parse
@@ -21,7 +22,7 @@ def packet(family: Family, protocol: int, sport: int = 0, dport: int = 0) -> Pac
     return Packet(DYNAMIC[at], WEB[at], protocol, sport, dport)
 
 
-def network(family: Family) -> IP | IPv6:
+def network(family: Family) -> Layers:
     at = 0 if family is Family.IPV4 else 1
     return NETWORK[family](src=str(DYNAMIC[at]), dst=str(WEB[at]))
 

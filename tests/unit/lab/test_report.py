@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,6 @@ from rich.console import Console
 
 from edged.addresses import Family
 from edged.errors import EdgedError, ExitCode, Refused
-from edged.lab import needs
 from edged.lab.attempts import ATTEMPTS
 from edged.lab.clients import Outcome, Seen
 from edged.lab.needs import check_needs
@@ -86,7 +86,7 @@ def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_missing_is_named_with_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", os.environ["PATH"])
-    monkeypatch.setattr(needs.shutil, "which", lambda program: None if program in ("dig", "dnsmasq") else "/bin/" + program)
+    monkeypatch.setattr(shutil, "which", lambda program: None if program in ("dig", "dnsmasq") else "/bin/" + program)
     with pytest.raises(
         EdgedError, match=r"programs dig, dnsmasq; on Debian: apt-get install bind9-dnsutils dnsmasq-base"
     ) as said:
