@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2s
 
 from edged.kernel import uapi
@@ -52,14 +53,19 @@ _MEANING = {
 
 def body_digest(expressions: bytes) -> str:
     """8 hex digits over what the expressions (the payload of NFTA_RULE_EXPRESSIONS) mean."""
-    digest = blake2s(digest_size=4)
-    for _, element in each(expressions):
-        fields = parse(element)
-        name = string(fields.get(uapi.EXPR_NAME))
-        digest.update(b"\0expression\0" + name.encode())
-        if meaning := _MEANING.get(name):
-            digest.update(_meaningful(parse(fields.get(uapi.EXPR_DATA, b"")), meaning))
-    return digest.hexdigest()
+    meanings = b"".join(_meaning_of(element) for _, element in each(expressions))
+    return blake2s(meanings, digest_size=4).hexdigest()
+
+
+@lru_cache(maxsize=4096)  # rules repeat the same few expressions, and the kernel dumps each the same way every time
+def _meaning_of(expression: bytes) -> bytes:
+    """One expression without what the kernel adds, with its length before it."""
+    fields = parse(expression)
+    name = string(fields.get(uapi.EXPR_NAME))
+    said = name.encode() + b"\0"
+    if meaning := _MEANING.get(name):
+        said += _meaningful(parse(fields.get(uapi.EXPR_DATA, b"")), meaning)
+    return len(said).to_bytes(2, "big") + said
 
 
 def _meaningful(data: dict[int, bytes], meaning: _Meaning) -> bytes:
