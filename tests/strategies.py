@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -58,8 +59,8 @@ class Drawn:
         return tuple(dict.fromkeys(named))
 
 
-def some(values: Sequence[Prefix], most: int) -> st.SearchStrategy[tuple[Prefix, ...]]:
-    return st.lists(st.sampled_from(values), unique=True, max_size=most).map(tuple)
+def some(values: Sequence[Prefix], most: int, least: int = 0) -> st.SearchStrategy[tuple[Prefix, ...]]:
+    return st.lists(st.sampled_from(values), unique=True, min_size=least, max_size=most).map(tuple)
 
 
 def sites() -> st.SearchStrategy[Site]:
@@ -67,7 +68,7 @@ def sites() -> st.SearchStrategy[Site]:
         Site,
         access=st.sampled_from(ACCESS),
         upstream=st.sampled_from(UPSTREAM),
-        pools=st.fixed_dictionaries({PoolName.DYNAMIC: some(POOL_PREFIXES, 6), PoolName.STATIC: some(POOL_PREFIXES, 4)}),
+        pools=st.fixed_dictionaries({PoolName.DYNAMIC: some(POOL_PREFIXES, 6, 1), PoolName.STATIC: some(POOL_PREFIXES, 4)}),
         never_block=some(FAR_PREFIXES, 2),
         never_block_origin=st.just(Origin("edged.yaml", 9)),
     )
@@ -98,7 +99,7 @@ def op25bs() -> st.SearchStrategy[Policy]:
         lambda **settings: make(Op25b, **settings),
         mode=_MODE,
         pools=_pools(),
-        action=st.sampled_from(["reject", "drop"]),
+        action=st.sampled_from(["reject", "reject", "drop"]),
         scope=_SCOPE,
         replies=st.sampled_from(["drop", "drop", "pass"]),
         exempt=st.fixed_dictionaries({"destinations": some(FAR_PREFIXES, 3), "subscribers": _subscribers()}),
@@ -122,5 +123,6 @@ def spoofs() -> st.SearchStrategy[Policy]:
 
 def configurations() -> st.SearchStrategy[Drawn]:
     """A site with up to one policy of each kind."""
-    chosen = st.tuples(*(st.one_of(kind, kind, kind, st.none()) for kind in (spoofs(), op25bs(), ip53bs())))
-    return st.builds(Drawn, sites(), chosen.map(lambda policies: tuple(policy for policy in policies if policy is not None)))
+    kinds = (op25bs(), ip53bs(), spoofs())
+    chosen = st.one_of(*(st.tuples(*some_of) for count in (3, 2, 1, 0) for some_of in combinations(kinds, count)))
+    return st.builds(Drawn, sites(), chosen)

@@ -12,8 +12,8 @@ from edged.ruleset.tree import ConntrackDirection, ConntrackState
 class Packet:
     """One whole packet (fragments reassembled, as conntrack hands it to the forward hook).
 
-    `protocol` is the number behind all IPv6 extension headers. The ports are None where the protocol has none, or where the
-    packet is too short to hold them.
+    `protocol` is the number behind all IPv6 extension headers but AH (51), which nft does not look behind: it is a protocol
+    of its own, as in IPv4. The ports are None where the protocol has none, or where the packet is too short to hold them.
     """
 
     came_in: str

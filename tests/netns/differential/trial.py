@@ -1,0 +1,137 @@
+"""One trial: the same shots through the simulator and through the real kernel, and where the two differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edged.enforce import enforce
+from edged.packet.packet import FlowState
+from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
+from edged.ruleset.plan import Desired
+from edged.ruleset.render import render
+from edged.ruleset.tree import Table
+from tests.gateway import NOW
+from tests.netns.differential.conntrack import Conntrack
+from tests.netns.differential.draw import Trial, kinds
+from tests.netns.differential.shots import RST, Shot, Tcp
+from tests.netns.differential.world import Observed, Seen, World
+
+
+@dataclass
+class Score:
+    """What a run of trials has compared."""
+
+    pairs: int = 0
+    trials: int = 0
+    refused: int = 0  # pairs that the simulator would not judge
+    states: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        parts = [f"{self.pairs} pairs (policy set, packet) agree in {self.trials} trials; {self.refused} not judged (fragments)"]
+        for name, counts in (("outcomes", self.outcomes), ("states", self.states), ("packets", self.kinds)):
+            parts.append(f"{name}: " + ", ".join(f"{word} {count}" for word, count in counts.most_common()))
+        return "\n  ".join(parts)
+
+
+def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
+    """Fire the trial's shots and raise AssertionError with every difference. `by_nft` loads the rendered text by nft instead."""
+    table = trial.drawn.table()
+    conntrack = Conntrack()
+    world.forget_connections()
+    enforce(world.kernel, None, lambda: NOW)
+    early = [shot for shot in trial.volley if shot.before_rules]
+    differences = _unruled(early, world.fire(early, None), conntrack)
+    if by_nft:
+        world.nft(render(table, NOW))
+    else:
+        enforce(world.kernel, Desired(table), lambda: NOW)
+    late = [shot for shot in trial.volley if not shot.before_rules]
+    observed = world.fire(late, "edged")
+    counted: Counter[str] = Counter()
+    for shot in late:
+        differences += _compare(table, shot, observed, conntrack, counted, score)
+    packets = {name: value.packets for name, value in world.kernel.counters().items() if value.packets}
+    if packets != counted:
+        differences.append(f"named counters: the model says {dict(counted)}, the kernel {packets}")
+    score.trials += 1
+    score.kinds.update(kinds(late))
+    assert not differences, "\n".join([f"{trial.drawn}", *differences])
+
+
+def _unruled(shots: list[Shot], observed: Observed, conntrack: Conntrack) -> list[str]:
+    """Before the rules came everything passes; conntrack remembers it."""
+    differences = []
+    for shot in shots:
+        state = conntrack.arrives(shot)
+        conntrack.passes(shot, state)
+        seen = observed.shots[shot.number]
+        differences += _state_differs(shot, state, seen)
+        if seen.left_by != {shot.goes_out}:
+            differences.append(f"{shot}: before the rules it left by {seen.left_by or 'nowhere'}")
+    return differences
+
+
+def _compare(
+    table: Table, shot: Shot, observed: Observed, conntrack: Conntrack, counted: Counter[str], score: Score
+) -> list[str]:
+    seen = observed.shots[shot.number]
+    if shot.stays_fragment:
+        return _refused(table, shot, seen, counted, score)
+    state = conntrack.arrives(shot)
+    decision = evaluate(table, shot.packet(), state, NOW)
+    counted.update(rule.count.name for rule in decision.counted if rule.count is not None)
+    score.pairs += 1
+    score.states[f"{state.state.value}{' ' + state.direction.value if state.direction else ''}"] += 1
+    score.outcomes[decision.outcome.value] += 1
+    if decision.outcome is Outcome.ACCEPT:
+        conntrack.passes(shot, state)
+    return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, seen, observed)]
+
+
+def _refused(table: Table, shot: Shot, seen: Seen, counted: Counter[str], score: Score) -> list[str]:
+    """A lone first fragment: the simulator has to refuse it. What the kernel counted of it is taken as it is."""
+    score.refused += 1
+    by_name = {rule.name: rule for rule in table.rules()}
+    counted.update(rule.count.name for name in seen.rules if (rule := by_name[name]).count is not None)
+    try:
+        decision = evaluate(table, shot.packet(), FlowState(), NOW)
+    except CannotJudge:
+        return []
+    return [f"{shot}: the simulator judged a fragment ({decision.outcome.value})"]
+
+
+def _state_differs(shot: Shot, state: FlowState, seen: Seen) -> list[str]:
+    predicted = [word.value for word in (state.state, state.direction) if word is not None]
+    actual = [word for word in seen.foreign if word]
+    return [] if predicted == actual else [f"{shot}: predicted to be {predicted}, conntrack says {actual}"]
+
+
+def _verdict_differs(shot: Shot, decision: Decision, seen: Seen, observed: Observed) -> list[str]:
+    differences = []
+    rules = [rule.name for rule in decision.matched]
+    if seen.traced != 1:
+        differences.append(f"came to the rules {seen.traced} times")
+    if rules != seen.rules:
+        differences.append(f"rules that matched: the model says {rules}, the kernel {seen.rules}")
+    left_by = {shot.goes_out} if decision.outcome is Outcome.ACCEPT else set()
+    if left_by != seen.left_by and not (shot.ends_within_headers and not seen.left_by):
+        differences.append(f"the model says {decision.outcome.value}, in the kernel it left by {seen.left_by or 'nowhere'}")
+    if (_reset_of(shot) in observed.resets) is not (decision.outcome is Outcome.REJECT and _can_be_reset(shot)):
+        differences.append(f"the model says {decision.outcome.value}, and a reset came: {_reset_of(shot) in observed.resets}")
+    return [f"{shot}: {difference}" for difference in differences]
+
+
+def _reset_of(shot: Shot) -> tuple[bytes, bytes, int, int] | None:
+    """The ends of the reset that would answer the shot."""
+    if not isinstance(shot.form, Tcp):
+        return None
+    return shot.destination.packed, shot.source.packed, shot.form.dport, shot.form.sport
+
+
+def _can_be_reset(shot: Shot) -> bool:
+    """No reset answers a reset, a header that is not all there, or a wrong checksum (net/ipv4/netfilter/nf_reject_ipv4.c)."""
+    form = shot.form
+    return isinstance(form, Tcp) and not form.flags & RST and form.length >= 20 and form.good_checksum
