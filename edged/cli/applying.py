@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edged.clock import Clock
     from edged.control.client import ControlClient
     from edged.control.messages import Status
+    from edged.enforce import Enforced
+    from edged.kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +99,28 @@ class ByItself:
 
     def apply(self, confirm: float | None) -> Applied:
         """Enforce; without a confirmation to wait for, the configuration is kept as the last good one."""
-        from edged.confirm import apply_guarded, refuse_while_waiting
-        from edged.oneshot import enforce_and_leave, judge
+        from edged.confirm import refuse_while_waiting
+        from edged.oneshot import enforce_and_leave
         from edged.ruleset.plan import describe
-        from edged.state import Pending
 
         refuse_while_waiting(self._state, self._clock)
+        lacks = self._lacks()  # all that can fail comes before the kernel is changed
         with open_kernel() as kernel:
             if confirm is None:
                 enforced = enforce_and_leave(kernel, self._table, self._clock.now)
-                lacks = self._keep_as_good()
+                lacks += self._keep_as_good()
             else:
-                judge(kernel, self._table, self._clock.now)  # a refusal is better told before a guardian stands there
-                change = Pending(self._clock.boot_id(), self._clock.boottime() + confirm, self._digest)
-                enforced = apply_guarded(
-                    self._state, self._socket, change, lambda: enforce_and_leave(kernel, self._table, self._clock.now)
-                )
-                lacks = ()
-        steps = tuple(describe(step) for step in enforced.plan.steps)
-        return Applied("command", steps, enforced.generation, (), (*lacks, *self._lacks()))
+                enforced = self._enforce_guarded(kernel, confirm)
+        return Applied("command", tuple(describe(step) for step in enforced.plan.steps), enforced.generation, (), lacks)
+
+    def _enforce_guarded(self, kernel: Kernel, confirm: float) -> Enforced:
+        from edged.confirm import apply_guarded
+        from edged.oneshot import enforce_and_leave, judge
+        from edged.state import Pending
+
+        judge(kernel, self._table, self._clock.now)  # a refusal is better told before a guardian stands there
+        change = Pending(self._clock.boot_id(), self._clock.boottime() + confirm, self._digest)
+        return apply_guarded(self._state, self._socket, change, lambda: enforce_and_leave(kernel, self._table, self._clock.now))
 
     def waiting(self) -> float | Ended:
         """As the note in the state folder says."""
@@ -135,10 +140,10 @@ class ByItself:
         return ()
 
     def _lacks(self) -> tuple[str, ...]:
-        absent = machine.absent_interfaces(self._configuration)
-        hiding = machine.bypasses(self._configuration.site(), machine.foreign_flowtables())
+        site = self._configuration.site()
+        hiding = machine.bypasses(site, machine.foreign_flowtables())
         return (
-            *(f"interface {name}: it is not there; its rules wait for it to appear" for name in absent),
+            *(f"interface {name}: it is not there; its rules wait for it to appear" for name in machine.absent_interfaces(site)),
             *(
                 f"flowtable {each}: another program moves flows past every rule; the flows in it meet no policy"
                 for each in hiding

@@ -96,7 +96,7 @@ def _network(configuration: Configuration | None) -> Iterator[Finding]:
         yield from sysctls(())
         return
     site = configuration.site()
-    wanted, absent = (*site.access, *site.upstream), around.absent_interfaces(configuration)
+    wanted, absent = (*site.access, *site.upstream), around.absent_interfaces(site)
     yield from machine.interfaces(absent, wanted)
     yield from sysctls(tuple(name for name in wanted if name not in absent and not name.endswith("*")))
 

@@ -9,9 +9,9 @@ import click
 
 from edged.cli.options import DEFAULT_CONFIG
 from edged.config.problem import InvalidConfiguration, Problem
-from edged.control.client import ControlClient
 
 if TYPE_CHECKING:
+    from edged.control.client import ControlClient
     from edged.loader import Configuration
 
 # the defaults of edged/config/gateway.py, said again: importing that would cost pydantic (a test holds them together)
@@ -33,6 +33,8 @@ def load_configuration(path: Path) -> Configuration:
 
 def control_client(path: Path, socket: Path | None) -> ControlClient:
     """The daemon that the options point at. Raises InvalidConfiguration where there is no such file."""
+    from edged.control.client import ControlClient
+
     return ControlClient(socket or _named_path(path, "control") or DEFAULT_SOCKET)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from edged.interfaces import fits, presence
+
 if TYPE_CHECKING:
     from edged.kernel.flowtables import Flowtable
-    from edged.loader import Configuration
     from edged.policies import Site
 
 
@@ -18,17 +19,9 @@ def present_interfaces() -> frozenset[str]:
     return frozenset(name for _, name in socket.if_nameindex())
 
 
-def absent_interfaces(configuration: Configuration) -> tuple[str, ...]:
-    """The interfaces of the configuration that are not there; a wildcard is there when one interface fits it."""
-    from edged.daemon.report import interfaces
-
-    return tuple(name for name, there in interfaces(configuration, present_interfaces()).items() if not there)
-
-
-def bypasses(site: Site, flowtables: Iterable[Flowtable]) -> tuple[Flowtable, ...]:
-    """The flowtables on the gateway's interfaces; flows in them meet no rule (semantics G-5)."""
-    named = (*site.access, *site.upstream)
-    return tuple(each for each in flowtables if any(_fits(device, wanted) for device in each.devices for wanted in named))
+def absent_interfaces(site: Site) -> tuple[str, ...]:
+    """The interfaces of the configuration that are not there."""
+    return tuple(name for name, there in presence((*site.access, *site.upstream), present_interfaces()).items() if not there)
 
 
 def foreign_flowtables() -> tuple[Flowtable, ...]:
@@ -39,5 +32,7 @@ def foreign_flowtables() -> tuple[Flowtable, ...]:
         return kernel.foreign_flowtables()
 
 
-def _fits(name: str, wanted: str) -> bool:
-    return name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted
+def bypasses(site: Site, flowtables: Iterable[Flowtable]) -> tuple[Flowtable, ...]:
+    """The flowtables on the gateway's interfaces; flows in them meet no rule (semantics G-5)."""
+    named = (*site.access, *site.upstream)
+    return tuple(each for each in flowtables if any(fits(device, wanted) for device in each.devices for wanted in named))

@@ -1,0 +1,150 @@
+"""What the tests of the commands share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from edged.cli.root import edged
+from edged.control.client import NoDaemon
+from edged.control.messages import Changes, Confirmed, Status, TornDown
+from edged.errors import EdgedError
+
+RULES = Path(__file__).parents[3] / "rules"
+
+CHANGES: Changes = {"changed": 2, "generation": 7, "warnings": ["w1"], "steps": ["add chain x", "chain x: write 1 rule"]}
+
+STATUS: Status = {
+    "schema": "edged/v1/status",
+    "gateway": "gw1",
+    "version": "0.1.0",
+    "pid": 42,
+    "in_sync": True,
+    "enforcing": True,
+    "generation": 7,
+    "lock": "owner, persist",
+    "configuration": {
+        "path": "/etc/edged/edged.yaml",
+        "last_reload_successful": True,
+        "last_reload_success": 1_700_000_000.0,
+        "running": "files",
+    },
+    "confirm": None,
+    "drift_repairs": {"flushed": 2, "changed": 0},
+    "last_drift": {"at": 1_700_000_100.0, "process": "nft", "pid": 99, "what": ["remove table inet edged"]},
+    "interfaces": {"lan0": True, "wan0": True},
+    "policies": [
+        {
+            "policy": "op25b",
+            "mode": "enforce",
+            "file": "rules.d/20-op25b.yaml:13",
+            "counters": [
+                {"direction": "up", "family": "ipv4", "verdict": "reject", "packets": 12345, "bytes": 740700},
+                {"direction": "up", "family": "ipv6", "verdict": "reject", "packets": 0, "bytes": 0},
+            ],
+        },
+        {"policy": "spoof", "mode": "off", "file": "rules.d/40-spoof.yaml:15", "counters": []},
+    ],
+    "degraded": [],
+    "warnings": [],
+    "metrics": "127.0.0.1:9825",
+}
+
+
+@dataclass
+class FakeDaemon:
+    """Answers as told and remembers what it was asked."""
+
+    runs: bool = False
+    status_now: Status = field(default_factory=lambda: deepcopy(STATUS))
+    fails: EdgedError | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    removed: bool = True
+
+    def client(self, path: Path) -> FakeClient:
+        return FakeClient(path, self)
+
+
+@dataclass
+class FakeClient:
+    """The side of ControlClient that commands see."""
+
+    path: Path
+    daemon: FakeDaemon
+
+    def _change(self, *asked: object) -> None:
+        if not self.daemon.runs:
+            raise NoDaemon("no edged daemon answers")
+        self.daemon.asked.append(asked)
+        if self.daemon.fails is not None:
+            raise self.daemon.fails
+
+    def status(self) -> Status:
+        if not self.daemon.runs:
+            raise NoDaemon("no edged daemon answers")
+        return self.daemon.status_now
+
+    def reload(self) -> Changes:
+        self._change("reload")
+        return CHANGES
+
+    def apply(self, confirm_seconds: float | None) -> Changes:
+        self._change("apply", confirm_seconds)
+        return CHANGES
+
+    def confirm(self) -> Confirmed:
+        self._change("confirm")
+        return {"confirmed": True}
+
+    def rollback(self) -> Changes:
+        self._change("rollback")
+        return CHANGES
+
+    def teardown(self) -> TornDown:
+        self._change("teardown")
+        return {"removed": self.daemon.removed}
+
+
+@dataclass(frozen=True)
+class Edged:
+    """The command line with one configuration."""
+
+    path: Path
+
+    def __call__(self, *arguments: str) -> Result:
+        """Run a command; whatever it raises, it must have said so itself."""
+        return CliRunner(env={"COLUMNS": "200", "EDGED_CONFIG": str(self.path)}).invoke(edged, arguments, prog_name="edged")
+
+    def json(self, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
+        """The object that the command prints with --json; stdout must hold nothing else."""
+        result = self(*arguments, "--json")
+        assert result.exit_code == exit_code, result.output
+        content: dict[str, Any] = json.loads(result.stdout)
+        assert content["schema"] == f"edged/v1/{arguments[0]}"
+        return content
+
+    @property
+    def state(self) -> Path:
+        return self.path.parent / "state"
+
+    def rewrite(self, name: str, before: str, after: str) -> None:
+        """Change a file of the configuration."""
+        file = self.path.parent / name
+        text = file.read_text()
+        assert before in text
+        file.write_text(text.replace(before, after))
+
+
+def copy_example(folder: Path) -> Path:
+    """The shipped example in a folder, with its state and socket there; the path of its edged.yaml."""
+    shutil.copytree(RULES, folder)
+    path = folder / "edged.yaml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("control:", "state:"))]
+    path.write_text("\n".join([*lines, "control: control.sock", "state: state", ""]))
+    return path

@@ -1,0 +1,34 @@
+"""The commands over a fake kernel, a copy of the shipped example, and a daemon that is a record of what it was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edged.kernel.fake import FakeHost, FakeKernel
+from tests.unit.cli.commands import Edged, FakeDaemon, copy_example
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    """The kernel that every command of the test sees; the gateway's interfaces are there, nothing bypasses the rules."""
+    host = FakeHost()
+    monkeypatch.setattr("edged.cli.kernel.make_kernel", lambda: FakeKernel(host))
+    monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lo", "lan0", "wan0"}))
+    monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: ())
+    return host
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
+    """What answers on every control socket; until `runs` is set, nothing does."""
+    daemon = FakeDaemon()
+    monkeypatch.setattr("edged.control.client.ControlClient", daemon.client)
+    return daemon
+
+
+@pytest.fixture
+def edged(tmp_path: Path, host: FakeHost, daemon: FakeDaemon) -> Edged:
+    """Runs a command on a copy of the shipped example."""
+    return Edged(copy_example(tmp_path / "etc"))
