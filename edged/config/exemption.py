@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edged.config.scalars import Moment, PrefixValue, Text
+from edged.config.section import Section
 
 
-class SubscriberExemption(BaseModel):
+class SubscriberExemption(Section):
     """One exempt subscriber; without end, owner and reason there is no exemption."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: PrefixValue = Field(description="the subscriber's address or prefix")
     # once read, in seconds since the epoch

@@ -6,11 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from edged.config.marks import Marks
 from edged.config.metrics import Metrics
 from edged.config.scalars import InterfaceName, OptionalPath, PathValue, PrefixList, refuse, unexpected
+from edged.config.section import Section
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _LONGEST_SOCKET_PATH = 107  # unix(7): sun_path has 108 bytes, the ending NUL included
@@ -40,10 +41,8 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
-class Gateway(BaseModel):
+class Gateway(Section):
     """This gateway and its two sides."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})] = Field(
         description="what this gateway is called in logs and on the status page"
@@ -52,19 +51,17 @@ class Gateway(BaseModel):
     upstream: tuple[InterfaceName, ...] = Field(description="the interfaces toward the Internet", min_length=1)
 
 
-class Pools(BaseModel):
+class Pools(Section):
     """The address pools, by how their addresses are assigned; the longest prefix decides, static wins a tie."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dynamic: PrefixList = Field((), description="prefixes whose addresses change hands")
     static: PrefixList = Field((), description="prefixes whose addresses belong to one subscriber each")
 
 
-class EdgedFile(BaseModel):
+class EdgedFile(Section):
     """edged.yaml; paths in it are relative to the file itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(validate_default=True)
 
     gateway: Gateway = Field(description="this gateway and its two sides")
     pools: Pools = Field(description="the address pools, by how their addresses are assigned")

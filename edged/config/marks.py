@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from edged.config.scalars import refuse, unexpected
+from edged.config.section import Section
 
 BITS_NEEDED = 12  # generation 8, class 3, inspected 1
 
@@ -31,9 +32,7 @@ def _is_quoted(value: object) -> bool:
 MarkMask = Annotated[int, PlainValidator(_mask), WithJsonSchema({"type": "integer", "minimum": 0xFFF, "maximum": 0xFFFFFFFF})]
 
 
-class Marks(BaseModel):
+class Marks(Section):
     """The marks; fields are allotted from the mask's lowest bit up, and every write keeps the other bits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mask: MarkMask = Field(0x00FFFF00, description="at least 12 neighbouring bits that nothing else on this gateway uses")

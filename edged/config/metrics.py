@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from edged.config.scalars import unexpected
+from edged.config.section import Section
 
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<ipv4>[^\[\]:]+)):(?P<port>[1-9][0-9]{0,4})")
 
@@ -60,9 +61,7 @@ ListenValue = Annotated[
 ]
 
 
-class Metrics(BaseModel):
+class Metrics(Section):
     """The metrics page."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: ListenValue = Field(Listen("127.0.0.1", 9825), description="address and port of the metrics page")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     _YamlMark = _CMark | _PythonMark
 
-# what YAML allows in a file (YAML 1.1, section 4.1), less the line breaks that no editor counts as such
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# what YAML does not allow in a file (YAML 1.1, section 4.1), and line breaks that no editor counts as such
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\u2028|\u2029|\ufeff|\ufffe|\uffff")
 
 _NAMES = {
     "\x00": "a NUL byte",

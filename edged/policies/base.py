@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from edged.addresses import Family, Prefix, Range, merge, of_family, segments
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding
+from edged.config.section import Section
 from edged.origin import Origin, Places
 from edged.ruleset.fragment import Fragment
 from edged.ruleset.tree import (
@@ -99,10 +98,8 @@ class Site:
         return Fragment(tuple(sets.values()), chains)
 
 
-class Policy(BaseModel, ABC):
+class Policy(Section, ABC):
     """The settings every policy has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     policy: str
     mode: Mode = Mode.ENFORCE

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edged.addresses import of_family
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding
 from edged.config.scalars import Flag, PrefixList
+from edged.config.section import Section
 from edged.origin import Places
 from edged.policies.base import Policy, Scope, Site, elements, exempt_elements, family_sets
 from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
@@ -38,10 +39,8 @@ from edged.ruleset.tree import (
 DNS = 53
 
 
-class Exempt(BaseModel):
+class Exempt(Section):
     """Who is let through: sources to everyone, subscribers from everywhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: PrefixList = Field((), description="the operator's own monitoring and scanning (IP-7)")
     subscribers: tuple[SubscriberExemption, ...] = Field((), description="subscribers who run a name server (OP-10)")

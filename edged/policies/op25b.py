@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edged.addresses import of_family
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding
 from edged.config.scalars import PrefixList
+from edged.config.section import Section
 from edged.origin import Places
 from edged.policies.base import FamilySets, Mode, Policy, Scope, Site, elements, exempt_elements, family_sets
 from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
@@ -61,10 +62,8 @@ class Replies(StrEnum):
     PASS = "pass"
 
 
-class Exempt(BaseModel):
+class Exempt(Section):
     """Who is let through: mail servers for everyone, subscribers to everywhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     destinations: PrefixList = Field((), description="the operator's own mail servers; as source of replies too (OP-4)")
     subscribers: tuple[SubscriberExemption, ...] = Field((), description="subscribers who may send mail themselves (OP-10)")
