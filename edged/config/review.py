@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 
 from edged.addresses import Family, Prefix, Range, of_family, span
 from edged.config.gateway import EdgedFile, Gateway, Pools
@@ -30,11 +31,28 @@ def covers_all(prefixes: Sequence[Prefix]) -> Family | None:
     return None
 
 
-def holds(outer: Prefix, inner: Prefix) -> bool:
-    """Whether every address of `inner` is one of `outer`."""
-    if outer.version != inner.version:
-        return False
-    return span(outer).first <= span(inner).first and span(inner).last <= span(outer).last
+class Nested:
+    """Prefixes, sorted so that those within another one are found without looking at all of them."""
+
+    def __init__(self, prefixes: Iterable[Prefix]) -> None:
+        self._sorted = sorted((prefix.version, span(prefix).first, span(prefix).last, prefix) for prefix in set(prefixes))
+
+    def within(self, outer: Prefix) -> Prefix | None:
+        """The first of the prefixes that `outer` covers as a whole."""
+        extent = span(outer)
+        for version, first, last, prefix in self._sorted[bisect_left(self._sorted, (outer.version, extent.first)) :]:
+            if version != outer.version or first > extent.last:
+                return None
+            if last <= extent.last:
+                return prefix
+        return None
+
+
+def meets(ranges: Sequence[Range], prefix: Prefix) -> bool:
+    """Whether an address of the prefix lies in those ranges of its family, which are sorted and disjoint."""
+    extent = span(prefix)
+    index = bisect_left(ranges, extent.first, key=lambda each: each.last)
+    return index < len(ranges) and ranges[index].first <= extent.last
 
 
 def _interfaces(gateway: Gateway) -> Iterator[Finding]:
@@ -117,11 +135,10 @@ def _never_block(edged: EdgedFile) -> Iterator[Finding]:
         message = f"covers every {word} address, so no policy would stop anything; to switch a policy off, set its mode: off"
         yield Finding(("never_block",), message)
         return
-    pools = (*edged.pools.dynamic, *edged.pools.static)
+    pools = Nested((*edged.pools.dynamic, *edged.pools.static))
     for index, prefix in enumerate(edged.never_block):
         family = Family.of(prefix)
-        inside = next((pool for pool in pools if holds(prefix, pool)), None)
-        if inside is not None:
+        if (inside := pools.within(prefix)) is not None:
             message = (
                 f"{prefix} covers all of pool prefix {inside}; never_block is for far ends such as management and peers,"
                 " a subscriber is let through by a policy's exempt.subscribers"

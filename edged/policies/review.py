@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from edged.addresses import Family, Prefix, span
+from edged.addresses import Family, Prefix
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding, KeyPath, Severity
-from edged.config.review import covers_all, holds
+from edged.config.review import Nested, covers_all, meets
 from edged.policies.base import Site
 from edged.ruleset.compile import SUBMISSION_PORTS
 
@@ -43,22 +43,20 @@ def review_exemptions(
 ) -> Iterator[Finding]:
     """Exemptions that are over, have no effect, are set twice, or let a whole dynamic pool through (OP-10)."""
     covered = {family: site.addresses(pools, family) for family in Family}
-    dynamic = site.pools.get(PoolName.DYNAMIC, ()) if PoolName.DYNAMIC in pools else ()
+    dynamic = Nested(site.pools.get(PoolName.DYNAMIC, ()) if PoolName.DYNAMIC in pools else ())
     first: dict[Prefix, int] = {}
     for index, item in enumerate(exemptions):
         path: KeyPath = ("exempt", "subscribers", index)
-        extent = span(item.prefix)
-        whole = next((pool for pool in dynamic if holds(item.prefix, pool)), None)
         if item.until <= now:
             yield Finding((*path, "until"), "the exemption is over and has no effect; remove it", Severity.WARNING)
-        elif not any(extent.first <= each.last and each.first <= extent.last for each in covered[Family.of(item.prefix)]):
+        elif not meets(covered[Family.of(item.prefix)], item.prefix):
             names = ", ".join(pool.value for pool in pools)
             message = f"no address of {item.prefix} is covered by this policy (pools: {names}); the exemption has no effect"
             yield Finding((*path, "prefix"), message, Severity.WARNING)
         elif item.prefix in first:
             message = f"{item.prefix} is exempt twice, and the later end counts; first"
             yield Finding((*path, "prefix"), message, Severity.WARNING, ("exempt", "subscribers", first[item.prefix], "prefix"))
-        elif whole is not None and whole.num_addresses > 1:
+        elif (whole := dynamic.within(item.prefix)) is not None and whole.num_addresses > 1:
             message = f"{item.prefix} exempts all of pool prefix {whole}; an exemption is for one subscriber"
             yield Finding((*path, "prefix"), message, Severity.WARNING)
         first.setdefault(item.prefix, index)
@@ -68,8 +66,7 @@ def review_no_effect(prefixes: Sequence[Prefix], path: KeyPath, site: Site) -> I
     """Prefixes that lie outside of every pool."""
     ours = {family: site.addresses(PoolName, family) for family in Family}
     for index, prefix in enumerate(prefixes):
-        extent = span(prefix)
-        if not any(extent.first <= each.last and each.first <= extent.last for each in ours[Family.of(prefix)]):
+        if not meets(ours[Family.of(prefix)], prefix):
             message = f"{prefix} lies in no pool of edged.yaml and has no effect here"
             yield Finding((*path, index), message, Severity.WARNING)
 

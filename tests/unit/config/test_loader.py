@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def test_overlaps_in_long_pools_are_found_in_one_pass() -> None:
     found = warnings(EDGED.replace("198.51.100.0/24", f"{prefixes}, 10.3.7.128/25"), a=OP25B)
     assert [line.partition("warning: ")[2].partition(",")[0] for line in found] == [
         "10.3.7.128/25 lies within 10.3.7.0/24 of the same pool"
+    ]
+
+
+def test_many_exemptions_of_many_pools_are_looked_at_in_one_pass() -> None:
+    pools = ", ".join(f"10.{number >> 8}.{number & 255}.0/24" for number in range(4_000))
+    items = [f"prefix: 10.{number >> 8}.{number & 255}.7, until: 2027-03-31" for number in range(4_000)]
+    items[1000:1000] = ["prefix: 10.3.6.0/23, until: 2027-03-31", "prefix: 10.99.0.1, until: 2027-03-31"]
+    began = time.monotonic()
+    found = loaded(EDGED.replace("203.0.113.0/25", pools), a=exempt(*items)).warnings
+    assert time.monotonic() - began < 15  # pairwise it would take minutes
+    assert [(each.line, each.message.partition(";")[0]) for each in found] == [
+        (1004, "10.3.6.0/23 exempts all of pool prefix 10.3.6.0/24"),
+        (1005, "no address of 10.99.0.1/32 is covered by this policy (pools: dynamic)"),
     ]
 
 
