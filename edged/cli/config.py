@@ -18,7 +18,7 @@ With this first line in a file, editors complete and check its keys:
 """
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXAMPLES)
 def command() -> None:
     """About the files' format."""
 
@@ -26,7 +26,7 @@ def command() -> None:
 @command.command(epilog=EXAMPLES)
 @click.argument("file", type=click.Choice(["edged", "policy"]), default="edged")
 def schema(file: str) -> None:
-    """Print the JSON Schema of edged.yaml (the default), or of a policy's file."""
+    """Print the JSON Schema of edged.yaml, or of a policy's file."""
     from edged.config.schema import schema as made
 
     click.echo(json.dumps(made(file), indent=2))

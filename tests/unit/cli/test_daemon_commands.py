@@ -122,7 +122,8 @@ def test_rates_are_the_difference_of_two_looks(daemon: FakeDaemon) -> None:
 def test_a_restarted_daemon_counts_from_nothing(daemon: FakeDaemon) -> None:
     after = daemon.status_now
     after["pid"] += 1
-    after["policies"][0]["counters"][0].update(packets=10, bytes=600)
+    after["policies"][0]["counters"][0]["packets"] = 10
+    after["policies"][0]["counters"][0]["bytes"] = 600
     assert rates(STATUS, after, 1.0)["op25b", "up", "ipv4", "reject"] == (10.0, 600.0)
 
 

@@ -1,0 +1,180 @@
+"""doctor: every question gets a finding, whatever else is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edged.doctor import machine
+from edged.doctor.finding import Finding, Grade
+from edged.doctor.machine import PACKAGES
+from edged.doctor.sysctls import sysctls
+from edged.errors import KernelError
+from edged.kernel.fake import FakeHost
+from edged.kernel.flowtables import Flowtable
+from edged.kernel.probe import FEATURES
+from tests.unit.cli.commands import Edged, FakeDaemon
+
+
+@pytest.fixture(autouse=True)
+def _capable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The rights of whoever runs the tests are no matter of these."""
+    held = Finding("machine", "CAP_NET_ADMIN", Grade.OK, "held")
+    monkeypatch.setattr(machine, "capability", lambda: held)
+
+
+def findings(content: dict[str, list[dict[str, str]]]) -> dict[str, dict[str, str]]:
+    return {each["name"]: each for each in content["findings"]}
+
+
+def test_all_features_are_asked_for_and_nothing_is_missing(edged: Edged) -> None:
+    content = edged.json("doctor")
+    found = findings(content)
+    assert content["result"] in ("ok", "warn")
+    assert FEATURES.keys() <= found.keys()
+    assert PACKAGES.keys() <= found.keys()
+    assert {found[name]["grade"] for name in FEATURES} == {"ok"}
+    assert found["interface lan0"]["found"] == "there"
+    assert found["flowtables"]["found"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("feature", "grade", "code"),
+    [
+        ("table_owner", "missing", 8),
+        ("table_persist", "warn", 0),
+        ("reject", "missing", 8),
+        ("queue", "ok", 0),
+        ("destroy", "ok", 0),
+    ],
+)
+def test_a_missing_feature_is_graded_by_what_is_lost(edged: Edged, host: FakeHost, feature: str, grade: str, code: int) -> None:
+    host.missing_features = frozenset({feature})
+    content = edged.json("doctor", exit_code=code)
+    found = findings(content)[feature]
+    assert found["grade"] == grade
+    assert found["instead"] == FEATURES[feature].otherwise
+
+
+def test_people_see_what_edged_does_instead(edged: Edged, host: FakeHost) -> None:
+    host.missing_features = frozenset({"table_owner"})
+    result = edged("doctor")
+    assert result.exit_code == 8
+    line = next(line for line in result.stdout.splitlines() if "table_owner" in line)
+    assert line.startswith("missing")
+    assert "anyone with CAP_NET_ADMIN can change it" in " ".join(result.stdout.split())
+
+
+def test_a_kernel_that_cannot_be_asked_is_one_finding_among_the_others(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise KernelError("nftables may not be used by this process")
+
+    monkeypatch.setattr("edged.cli.kernel.make_kernel", refuse)
+    found = findings(edged.json("doctor", exit_code=8))
+    assert (found["nftables"]["grade"], found["nftables"]["instead"]) == ("missing", "nftables may not be used by this process")
+    assert "net.ipv4.ip_forward" in found
+
+
+def test_wrong_files_are_one_finding_among_the_others(edged: Edged) -> None:
+    edged.rewrite("rules.d/20-op25b.yaml", "action: reject", "action: rejct")
+    found = findings(edged.json("doctor"))
+    assert found[str(edged.path)]["found"] == "1 problems"
+    assert "table_owner" in found
+
+
+def test_no_files_at_all_are_one_finding_among_the_others(edged: Edged) -> None:
+    result = edged("doctor", "-c", "/nowhere/edged.yaml")
+    assert result.exit_code == 0, result.output
+    assert "table_owner" in result.stdout
+
+
+def test_flowtables_are_told_by_whether_they_hide_our_flows(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = (Flowtable("inet", "fw", "ours", ("wan0",)), Flowtable("inet", "fw", "other", ("eth7",)))
+    monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: tables)
+    found = findings(edged.json("doctor", exit_code=8))
+    assert (found["flowtable ours"]["grade"], found["flowtable other"]["grade"]) == ("missing", "warn")
+
+
+def test_an_absent_interface_is_less_than_the_files_ask_for(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lan0"}))
+    assert findings(edged.json("doctor", exit_code=8))["interface wan0"]["grade"] == "missing"
+
+
+def test_a_running_daemon_is_told(edged: Edged, daemon: FakeDaemon) -> None:
+    name = f"daemon on {edged.path.parent / 'control.sock'}"
+    assert findings(edged.json("doctor"))[name]["grade"] == "warn"
+    daemon.runs = True
+    assert findings(edged.json("doctor"))[name]["found"] == "edged 0.1.0, pid 42"
+
+
+def test_the_state_folder(tmp_path: Path) -> None:
+    assert machine.state_folder(tmp_path).found == "writable"
+    assert machine.state_folder(tmp_path / "a" / "b").found == "can be made"
+    (tmp_path / "file").write_text("")
+    assert machine.state_folder(tmp_path / "file" / "state").grade is Grade.MISSING
+
+
+@pytest.mark.parametrize(("bits", "grade"), [("0000000000001000", Grade.OK), ("0000000000000800", Grade.MISSING)])
+def test_the_capability_is_read_from_its_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: str, grade: Grade) -> None:
+    monkeypatch.undo()
+    status = tmp_path / "status"
+    status.write_text(f"Name:\tedged\nCapEff:\t{bits}\n")
+    assert machine.capability(status).grade is grade
+
+
+# --- sysctls ---
+
+
+def proc(folder: Path, **values: str) -> Path:
+    """A /proc/sys with these; two underscores stand for a slash."""
+    for name, value in values.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+    return folder
+
+
+def graded(folder: Path, *interfaces: str) -> dict[str, tuple[Grade, str]]:
+    return {each.name: (each.grade, each.found) for each in sysctls(interfaces, folder)}
+
+
+def test_a_gateway_as_it_should_be(tmp_path: Path) -> None:
+    folder = proc(
+        tmp_path,
+        net__ipv4__ip_forward="1",
+        net__ipv6__conf__all__forwarding="1",
+        net__netfilter__nf_conntrack_tcp_loose="1",
+        net__netfilter__nf_conntrack_max="1000",
+        net__netfilter__nf_conntrack_count="800",
+        net__ipv4__conf__all__rp_filter="0",
+        net__ipv4__conf__lan0__rp_filter="2",
+    )
+    assert {grade for grade, _ in graded(folder, "lan0").values()} == {Grade.OK}
+
+
+def test_what_keeps_packets_from_the_rules_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net/ipv4/conf/lan0.100").mkdir(parents=True)
+    folder = proc(
+        tmp_path,
+        net__ipv4__ip_forward="0",
+        net__ipv6__conf__all__forwarding="0",
+        net__netfilter__nf_conntrack_max="1000",
+        net__netfilter__nf_conntrack_count="801",
+        net__bridge__bridge_nf_call="1",
+        net__ipv4__conf__all__rp_filter="1",
+    )
+    (tmp_path / "net/bridge/bridge-nf-call-iptables").write_text("1\n")
+    (tmp_path / "net/ipv4/conf/lan0.100/rp_filter").write_text("0\n")
+    assert graded(folder, "lan0.100") == {
+        "net.ipv4.ip_forward": (Grade.WARN, "0"),
+        "net.ipv6.conf.all.forwarding": (Grade.WARN, "0"),
+        "net.netfilter.nf_conntrack_tcp_loose": (Grade.OK, "absent"),
+        "net.bridge.bridge-nf-call-iptables": (Grade.WARN, "1"),
+        "net.netfilter.nf_conntrack_max": (Grade.WARN, "801 of 1000 used"),
+        "net.ipv4.conf.lan0.100.rp_filter": (Grade.WARN, "1 (strict)"),
+    }
+
+
+def test_a_machine_without_sysctls_is_told_and_survived(tmp_path: Path) -> None:
+    assert graded(tmp_path)["net.ipv4.ip_forward"] == (Grade.WARN, "absent")
