@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from edged.errors import KernelError
 from edged.kernel import uapi
 from edged.kernel.attrs import number, parse, string
-from edged.kernel.messages import Reply, nft, refusal, unpack
+from edged.kernel.messages import Reply, nft, unpack
 from edged.kernel.namespace import open_netlink
 
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -63,7 +63,11 @@ class _Listener:
 
 @dataclass(frozen=True, slots=True)
 class GenerationChange:
-    """A commit to the ruleset, and the process that made it."""
+    """A commit to the ruleset, and the process that made it.
+
+    The pid is that of the machine's first PID namespace: inside a container one's own looks like another's. One's own commits
+    are known by the generation that `Kernel.apply` gave.
+    """
 
     generation: int
     pid: int
@@ -121,12 +125,13 @@ class LinkEvents(_Listener):
         """The names of the links that are there now. Raises KernelError."""
         body = _IFINFO.pack(0, 0, 0, 0, 0, 0)
         flags = uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP
-        self._asking.send(_REQUEST.pack(_REQUEST.size + len(body), _RTM_GETLINK, flags, 1, 0) + body)
         names: set[str] = set()
-        while True:
-            for reply in unpack(self._buffer[: self._asking.recv_into(self._buffer)]):
-                if reply.kind == uapi.NLMSG_DONE:
-                    return frozenset(names)
-                if reply.kind == uapi.NLMSG_ERROR and (refused := refusal(reply)):
-                    raise KernelError("the links cannot be listed", errno=refused.errno)
-                names.add(string(parse(memoryview(reply.body)[_IFINFO.size :]).get(_IFLA_IFNAME)))
+        try:
+            self._asking.send(_REQUEST.pack(_REQUEST.size + len(body), _RTM_GETLINK, flags, 1, 0) + body)
+            while True:
+                for reply in unpack(self._buffer[: self._asking.recv_into(self._buffer)]):
+                    if reply.kind == uapi.NLMSG_DONE:
+                        return frozenset(names)
+                    names.add(string(parse(memoryview(reply.body)[_IFINFO.size :]).get(_IFLA_IFNAME)))
+        except OSError as failed:
+            raise KernelError(f"the links cannot be listed: {failed}", errno=failed.errno or 0) from failed

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edged.addresses import Family
+from edged.addresses import Family, Range
 from edged.errors import KernelError, StalePlan, TableHeld
 from edged.kernel import Kernel
 from edged.kernel.probe import FEATURES
@@ -24,6 +24,7 @@ from edged.ruleset.tree import (
     Counter,
     Direction,
     Drop,
+    Element,
     Goto,
     Jump,
     PortIs,
@@ -294,9 +295,37 @@ def test_an_element_runs_out(machine: Machine) -> None:
             act(removal, now=NOW)
     assert standing(kernel).sets["free4"].elements == {lasting}
 
+    again = prefix("203.0.113.9/32", int(NOW) + 60)
+    bring(kernel, with_set(SMALL, "free4", again, lasting))
+    assert standing(kernel).sets["free4"].elements == {again, lasting}
     around = prefix("203.0.113.8/31")
     bring(kernel, with_set(SMALL, "free4", around, lasting))
     assert standing(kernel).sets["free4"].elements == {around, lasting}
+
+
+def test_what_ran_out_is_in_no_new_ranges_way(machine: Machine) -> None:
+    """The kernel keeps the remains for a while: each new range here meets the old one 64..191 at other bounds."""
+    kernel = machine.connect()
+    new_bounds = [
+        (64, 191),
+        (64, 100),
+        (100, 191),
+        (100, 120),
+        (0, 63),
+        (0, 64),
+        (0, 100),
+        (0, 191),
+        (0, 255),
+        (191, 255),
+        (192, 255),
+    ]
+    ending = tuple(Element(Range(n * 256 + 64, n * 256 + 191), int(NOW) + 1) for n in range(len(new_bounds)))
+    after = tuple(Element(Range(n * 256 + first, n * 256 + last)) for n, (first, last) in enumerate(new_bounds))
+    bring(kernel, with_set(SMALL, "free4", *ending), now=int(NOW) + 0.8)
+    machine.wait(0.3)
+    assert standing(kernel).sets["free4"].elements == frozenset()
+    bring(kernel, with_set(SMALL, "free4", *after))
+    assert standing(kernel).sets["free4"].elements == frozenset(after)
 
 
 def test_an_end_that_has_passed_ends_at_once(machine: Machine) -> None:
