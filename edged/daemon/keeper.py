@@ -187,7 +187,10 @@ class Keeper:
 
     def _compile(self, tables: Tables) -> _Held:
         now = self._clock.now()
-        table = tables.table(int(now))
+        try:
+            table = tables.table(int(now))
+        except ValueError as error:
+            raise EdgedError(f"the policies do not fit together: {error}; what is in force stays in force") from error
         ends = min((each.until for made in table.sets for each in made.elements if each.until is not None), default=float("inf"))
         return _Held(tables, Desired(table, self._lock), ends)
 

@@ -172,6 +172,8 @@ class _Daemon:
                 change = await self.changes.reload()
             except EdgedError as error:
                 _log.error("reload failed, the policy in force stays: %s", error)
+            except Exception:  # noqa: BLE001  edged's own fault must not end the daemon
+                _log.exception("reload failed, the policy in force stays")
             else:
                 _log.info("reload done, %d steps", len(change.steps))
 
@@ -197,11 +199,13 @@ async def _until(asked: asyncio.Event, *tasks: Coroutine[None, None, None]) -> N
 @contextmanager
 def _control_socket(path: Path) -> Iterator[socket.socket]:
     with closing(listen(path)) as control:
+        made = path.stat().st_ino
         try:
             yield control
         finally:
             with contextlib.suppress(OSError):
-                path.unlink()
+                if path.stat().st_ino == made:  # else it is a later daemon's
+                    path.unlink()
 
 
 def _lock_warnings(lock: Lock, systemd: Systemd) -> tuple[str, ...]:
