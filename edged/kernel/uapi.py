@@ -34,7 +34,6 @@ NFPROTO_INET: Final = 1
 NFPROTO_IPV4: Final = 2
 NFPROTO_IPV6: Final = 10
 HOOKS: Final = ("prerouting", "input", "forward", "output", "postrouting", "ingress")
-NF_DROP: Final = 0
 NF_ACCEPT: Final = 1
 
 
@@ -169,7 +168,7 @@ class GenAttr:
 
 
 class FlowtableAttr:
-    """NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_* and NFTA_DEVICE_NAME."""
+    """NFTA_FLOWTABLE_* and NFTA_FLOWTABLE_HOOK_*."""
 
     TABLE: Final = 1
     NAME: Final = 2
@@ -177,4 +176,3 @@ class FlowtableAttr:
     HOOK_NUM: Final = 1
     HOOK_PRIORITY: Final = 2
     HOOK_DEVS: Final = 3
-    DEVICE_NAME: Final = 1
