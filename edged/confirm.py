@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _READY = "ready"
 _LOOK_EVERY = 0.25  # seconds between two looks at the note; a suspended machine wakes into one
+_START_SECONDS = 60.0  # by then a guardian stands there, or its starter has given up
 _GUARDIAN_SECONDS = 5.0  # a note this long past its deadline has no guardian any more
 # the kernel may be busy, or a stranger be committing in a loop: the promise to roll back is worth many tries
 _ROLLBACK_TRIES = 300
@@ -47,6 +48,15 @@ class RolledBack(EdgedError):
     """The change was not confirmed in time and was taken back."""
 
     exit_code = ExitCode.ROLLED_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a change waits, the digest of its files, and what brings back the policy from before it."""
+
+    seconds: float
+    digest: str
+    take_back: Callable[[], object]
 
 
 def seconds_left(pending: Pending, clock: Clock) -> float:
@@ -64,18 +74,31 @@ def refuse_while_waiting(state: StateFolder, clock: Clock) -> None:
         )
 
 
-def apply_guarded(state: StateFolder, control: Path, change: Pending, enforce_it: Callable[[], Enforced]) -> Enforced:
+def apply_guarded(state: StateFolder, control: Path, waits: Waits, clock: Clock, change_it: Callable[[], Enforced]) -> Enforced:
     """Apply a change that is rolled back at its deadline unless it is confirmed. Raises EdgedError; then nothing waits.
 
     Dying between the lines leaves a note without a change, or a guardian that rolls back to what is in force already.
     """
-    state.begin_confirm(change)
+    boot = clock.boot_id()
     try:
+        state.begin_confirm(Pending(boot, clock.boottime() + _START_SECONDS + waits.seconds, waits.digest))
         start_guardian(state.path, control)
-        return enforce_it()
+        # only now does the time run: on a busy machine the guardian takes seconds to stand there
+        state.begin_confirm(Pending(boot, clock.boottime() + waits.seconds, waits.digest))
     except BaseException:
-        state.end_confirm()  # the guardian sees it and leaves
+        state.end_confirm()  # nothing was changed; a guardian sees it and leaves
         raise
+    try:
+        enforced = change_it()
+    except EdgedError:
+        state.end_confirm()
+        raise
+    # whatever else ends this (Ctrl-C, a defect) leaves the note: the guardian rolls back what may have been changed
+    if state.rejected() == waits.digest and state.pending() is None:
+        # the time ran out while the kernel was being changed, so the guardian may have rolled back too early
+        waits.take_back()
+        raise RolledBack("the time ran out before the change was made; what was in force before is in force. Give it more time")
+    return enforced
 
 
 def start_guardian(state: Path, control: Path) -> None:
@@ -112,18 +135,21 @@ class Guardian:
 
     def watch(self, change: Pending) -> bool:
         """Wait, then roll back; False where the change was confirmed or replaced meanwhile."""
-        while self._waits(change):
+        while (note := self._note(change)) is not None:
+            change = note
             left = seconds_left(change, self.clock)
             if self.told or left <= 0:
                 return self._roll_back(change)
             self.sleep(min(left, _LOOK_EVERY))
         return False
 
-    def _waits(self, change: Pending) -> bool:
+    def _note(self, change: Pending) -> Pending | None:
+        """The note of this change as it is now: its deadline moves once, when the guardian stands there."""
         try:
-            return self.state.pending() == change
+            note = self.state.pending()
         except EdgedError:
-            return True  # a note that cannot be read is no confirmation
+            return change  # a note that cannot be read is no confirmation
+        return note if note is not None and (note.boot_id, note.digest) == (change.boot_id, change.digest) else None
 
     def _roll_back(self, change: Pending) -> bool:
         claimed = False
@@ -135,9 +161,9 @@ class Guardian:
                     claimed = self._claim()
                     if not claimed:
                         return False
-                self._restore()
+                restore(self.kernel, self.last_good, self.clock)
             except (EdgedError, OSError) as error:
-                if not claimed and not self._waits(change):
+                if not claimed and self._note(change) is None:
                     return False
                 self.log(f"the change was not confirmed, and rolling it back failed; trying again: {error}")
                 self.sleep(_RETRY_SECONDS)
@@ -163,11 +189,13 @@ class Guardian:
             return False
         return True
 
-    def _restore(self) -> None:
-        if self.last_good is None:
-            enforce(self.kernel, None, self.clock.now)
-        else:
-            enforce_and_leave(self.kernel, self.last_good.table(int(self.clock.now())), self.clock.now)
+
+def restore(kernel: Kernel, last_good: Configuration | None, clock: Clock) -> None:
+    """Enforce the last good configuration; where there is none, leave nothing of edged. Raises EdgedError."""
+    if last_good is None:
+        enforce(kernel, None, clock.now)
+    else:
+        enforce_and_leave(kernel, last_good.table(int(clock.now())), clock.now)
 
 
 def main(state_path: str, control_path: str) -> None:

@@ -114,13 +114,15 @@ class ByItself:
         return Applied("command", tuple(describe(step) for step in enforced.plan.steps), enforced.generation, (), lacks)
 
     def _enforce_guarded(self, kernel: Kernel, confirm: float) -> Enforced:
-        from edged.confirm import apply_guarded
+        from edged.confirm import Waits, apply_guarded, restore
         from edged.oneshot import enforce_and_leave, judge
-        from edged.state import Pending
 
         judge(kernel, self._table, self._clock.now)  # a refusal is better told before a guardian stands there
-        change = Pending(self._clock.boot_id(), self._clock.boottime() + confirm, self._digest)
-        return apply_guarded(self._state, self._socket, change, lambda: enforce_and_leave(kernel, self._table, self._clock.now))
+        last_good = self._state.load_last_good()
+        waits = Waits(confirm, self._digest, lambda: restore(kernel, last_good, self._clock))
+        return apply_guarded(
+            self._state, self._socket, waits, self._clock, lambda: enforce_and_leave(kernel, self._table, self._clock.now)
+        )
 
     def waiting(self) -> float | Ended:
         """As the note in the state folder says."""

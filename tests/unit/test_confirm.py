@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from edged.confirm import Guardian, apply_guarded, seconds_left, start_guardian
+from edged.confirm import Guardian, RolledBack, Waits, apply_guarded, seconds_left, start_guardian
 from edged.control.client import ControlClient, DaemonRefused, NoDaemon
 from edged.enforce import Enforced
 from edged.errors import EdgedError, ExitCode, KernelError
@@ -218,16 +218,70 @@ def test_the_time_left_is_of_this_boot(scene: Scene) -> None:
     assert seconds_left(scene.change, scene.clock) == float("-inf")
 
 
+def test_the_deadline_moves_when_the_guardian_stands_there(scene: Scene) -> None:
+    later = Pending("boot-1", 1090.0, scene.change.digest)
+    scene.meanwhile[1050.0] = lambda: scene.state.begin_confirm(later)
+    assert scene.guardian(scene.old).watch(scene.change)
+    assert 1090.0 <= scene.clock.up < 1090.5
+
+
+# --- the side of apply ---
+
+NOTHING_DONE = Enforced(Plan((), 1), 1)
+
+
+def waits(scene: Scene, taken_back: list[str]) -> Waits:
+    return Waits(5.0, scene.change.digest, lambda: taken_back.append("taken back"))
+
+
+def test_the_time_runs_from_when_the_guardian_stands_there(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Path) -> None:
+        note = scene.state.pending()
+        assert note is not None
+        assert seconds_left(note, scene.clock) > 30
+        scene.clock.up += 20
+
+    monkeypatch.setattr("edged.confirm.start_guardian", start)
+    apply_guarded(scene.state, Path("/nowhere.sock"), waits(scene, []), scene.clock, lambda: NOTHING_DONE)
+    note = scene.state.pending()
+    assert note is not None
+    assert seconds_left(note, scene.clock) == 5.0
+
+
 def test_a_change_that_fails_leaves_no_note(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edged.confirm.start_guardian", lambda *_: None)
 
     def refuse() -> Enforced:
-        assert scene.state.pending() == scene.change
+        assert scene.state.pending() is not None
         raise KernelError("no")
 
     with pytest.raises(KernelError):
-        apply_guarded(scene.state, Path("/nowhere.sock"), scene.change, refuse)
+        apply_guarded(scene.state, Path("/nowhere.sock"), waits(scene, []), scene.clock, refuse)
     assert scene.state.pending() is None
+
+
+def test_ctrl_c_in_the_middle_leaves_the_rollback_to_the_guardian(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edged.confirm.start_guardian", lambda *_: None)
+
+    def interrupted() -> Enforced:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply_guarded(scene.state, Path("/nowhere.sock"), waits(scene, []), scene.clock, interrupted)
+    assert scene.state.pending() is not None
+
+
+def test_a_change_that_comes_after_its_own_rollback_is_taken_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edged.confirm.start_guardian", lambda *_: None)
+
+    def slow() -> Enforced:
+        scene.state.reject()  # the guardian's deadline passed meanwhile
+        return NOTHING_DONE
+
+    taken_back: list[str] = []
+    with pytest.raises(RolledBack):
+        apply_guarded(scene.state, Path("/nowhere.sock"), waits(scene, taken_back), scene.clock, slow)
+    assert taken_back == ["taken back"]
 
 
 def test_a_guardian_that_cannot_start_says_why(tmp_path: Path) -> None:

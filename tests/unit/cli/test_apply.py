@@ -177,7 +177,9 @@ def test_confirm_leaves_a_note_and_a_guardian_before_it_changes_the_kernel(
     ((table, pending, control),) = seen
     assert table is None
     assert pending is not None
-    assert 55 < pending.deadline - SystemClock().boottime() <= 60
+    now = StateFolder(edged.state).pending()
+    assert now is not None
+    assert 55 < now.deadline - SystemClock().boottime() <= 60
     assert control == edged.path.parent / "control.sock"
     assert host.table is not None
     assert last_good(edged) is None
