@@ -102,7 +102,7 @@ class Daemon:
         self.launch(owner=owner, **environment)
         while "READY=1" not in (self.systemd.hear(0.2) or ""):
             assert self.process.poll() is None, f"the daemon ended: {self.log()}"
-            assert time.monotonic() - began < 15, f"the daemon is not ready: {self.log()}"
+            assert time.monotonic() - began < 60, f"the daemon is not ready: {self.log()}"
         self.seconds_to_ready = time.monotonic() - began
 
     def launch(self, *, owner: int | None = None, config: Path | None = None, **environment: str) -> None:
@@ -127,12 +127,12 @@ class Daemon:
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
-        return self.process.wait(10)
+        return self.process.wait(30)
 
     def log(self) -> str:
         """What the last process wrote."""
@@ -159,7 +159,7 @@ class Daemon:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
-                process.wait(10)
+                process.wait(30)
         self.systemd.close()
         shutil.rmtree(self.folder)
 
