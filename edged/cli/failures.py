@@ -43,7 +43,7 @@ def defect(error: Exception, *, debug: bool) -> ExitCode:
     more = "" if debug else "; edged --debug COMMAND shows where"
     click.echo(
         f"edged: this is a defect in edged ({type(error).__name__}: {error}). The policy in the kernel is unchanged unless a "
-        f"line above says otherwise: each change is one atomic batch. Please report it{more}",
+        f"line above says otherwise: no change is made by halves. Please report it{more}",
         err=True,
     )
     return ExitCode.FAILED

@@ -39,11 +39,7 @@ def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     steps = [describe(step) for step in seen.plan.steps]
     for step in steps:
         out.text(step)
-    out.text(
-        f"{len(steps)} step{'s' * (len(steps) != 1)}, in one atomic batch"
-        if steps
-        else "nothing to do: the kernel is as the files ask"
-    )
+    out.text(f"{len(steps)} step{'s' * (len(steps) != 1)}" if steps else "nothing to do: the kernel is as the files ask")
     held = seen.ownership.value if seen.ownership else None
     out.data(changes=len(steps), steps=steps, generation=seen.plan.generation, table=held)
     if steps and tell:
