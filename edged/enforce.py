@@ -1,14 +1,15 @@
-"""Bringing a kernel to the desired state: observe, diff, apply, and look whether it is so. `apply` and the daemon both do this."""
+"""Bringing a kernel to the desired state: observe, diff, apply, and look whether it is so; `apply` and the daemon do this."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edged.errors import KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.plan import Desired, Plan
+from edged.ruleset.stages import stages
 
 # a stranger who commits in a loop makes a plan stale each time; give up rather than compete with it for ever
 ATTEMPTS = 8
@@ -26,7 +27,8 @@ def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float])
     """Make the kernel hold what is desired (None: nothing of edged) and verify it; where nothing is to do, nothing is written.
 
     Raises TableHeld where another process owns the table, KernelError where the kernel refuses or does not come to rest; each
-    batch is atomic, so what held before a refused one still holds.
+    batch is atomic, so the policy that held before a refused one still holds. Dying between two batches leaves it too, with
+    new sets beside it that nothing refers to yet; the next call goes on from there.
     """
     done: tuple[Plan, ...] = ()
     for _ in range(ATTEMPTS):
@@ -34,11 +36,14 @@ def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float])
         plan = diff(desired, observed)
         if not plan:
             return Enforced(_joined(done, plan), observed.generation)
+        generation = observed.generation
         try:
-            kernel.apply(plan, now=clock())
+            for steps in stages(plan):
+                stage = replace(plan, steps=steps, generation=generation)
+                generation = kernel.apply(stage, now=clock())
+                done += (stage,)
         except StalePlan:
             continue
-        done += (plan,)
     raise KernelError(
         f"the ruleset did not come to rest in {ATTEMPTS} tries: something else keeps changing it; "
         "the last batch that was applied holds. Look for the other program with: nft monitor"
