@@ -199,7 +199,7 @@ class World:
             frame, (interface, kind, *_) = self._heard.recvfrom(2048)
             if kind == _END_OF_CAPTURE:
                 open_ends.discard(interface)
-            elif (heard := _number(frame[14:])) is None:
+            elif (heard := number_of(frame[14:])) is None:
                 observed.resets.update(_reset(frame[14:]))
             elif heard in observed.shots:
                 observed.shots[heard].left_by.add(interface)
@@ -213,7 +213,7 @@ class World:
         except BlockingIOError:
             pass  # events are queued while the packet is in the router, and the last packet has left it
         for trace in begun:
-            traced = _number(trace.header)
+            traced = number_of(trace.header)
             assert traced in observed.shots, f"a trace of a packet that was not sent: {trace}"
             seen = observed.shots[traced]
             matched = [names[trace.table, handle] for handle in trace.handles]
@@ -235,7 +235,7 @@ def _ways_out(prefix: str) -> Iterator[str]:
     yield f"route add default via {prefix}8 dev {INTERFACES[0]} onlink"
 
 
-def _number(datagram: bytes) -> int | None:
+def number_of(datagram: bytes) -> int | None:
     """The number of the shot that this IP packet is; None where it is none."""
     if datagram[:1] and datagram[0] >> 4 == 4 and datagram[1] >> 2 & OURS:
         return int(struct.unpack_from("!H", datagram, 4)[0])
