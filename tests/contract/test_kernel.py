@@ -201,7 +201,8 @@ def test_a_bad_step_in_the_middle_undoes_all_and_is_named(machine: Machine) -> N
         (steps.RemoveCounter("nowhere"), errno.ENOENT, "remove counter nowhere"),
         (steps.FillChain(Chain("op25b", (Rule("x", (), Jump("nowhere")),))), errno.ENOENT, "chain op25b, rule x"),
         (steps.FillChain(Chain("op25b", (Rule("x", (), Goto("forward")),))), errno.EOPNOTSUPP, "chain op25b, rule x"),
-        (steps.AddElements(POOL, (prefix("203.0.113.0/24"),)), errno.EEXIST, "set pool4: add 1 element"),
+        # a wider range with the same start is refused by newer kernels only; 6.1 takes it for the one that is there
+        (steps.AddElements(POOL, (prefix("203.0.113.128/25"),)), errno.EEXIST, "set pool4: add 1 element"),
         (steps.AddElements(POOL, (prefix("203.0.113.64/26"),)), errno.EEXIST, "set pool4: add 1 element"),
         (steps.RemoveElements(POOL, (prefix("203.0.113.0/26"),)), errno.ENOENT, "set pool4: remove 1 element"),
     ],
