@@ -168,6 +168,10 @@ class StateFolder:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  a descriptor, not a path
                 os.fchmod(descriptor, 0o600)
+                if os.geteuid() == 0:
+                    # `sudo edged apply` must leave what the daemon, which is not root, can read and roll back
+                    folder = self.path.stat()
+                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
                 json.dump(content, file)
                 file.flush()
                 os.fsync(descriptor)

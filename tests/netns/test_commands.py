@@ -144,6 +144,17 @@ def test_an_update_does_not_remake_the_table(gateway: Gateway) -> None:
     assert gateway.mode() == "observe"
 
 
+def test_what_root_leaves_in_the_state_folder_is_the_daemons(gateway: Gateway) -> None:
+    folder = gateway.path.parent / "state"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+    gateway.edged("apply", "--confirm", "1h", "--no-wait")
+    note = (folder / "confirm.json").stat()
+    assert (note.st_uid, note.st_gid, note.st_mode & 0o777) == (65534, 65534, 0o600)
+    gateway.edged("confirm")
+    assert (folder / "last-good.json").stat().st_uid == 65534
+
+
 def test_render_is_what_the_kernel_is_asked_for(gateway: Gateway) -> None:
     text = gateway.edged("render")
     assert gateway.run("nft", "-c", "-f", "-", stdin=text).returncode == 0
