@@ -13,6 +13,7 @@ from edged import __version__
 from edged.control.messages import CounterStatus, Degraded, Drift, PolicyStatus, Status
 from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
+from edged.interfaces import presence
 from edged.loader import Configuration, PlacedPolicy
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.plan import Lock
@@ -36,12 +37,9 @@ class View:
 
 
 def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[str, bool]:
-    """Each interface of the configuration, and whether it is there; a wildcard is there when any of its kind is."""
+    """Each interface of the configuration, and whether it is there."""
     gateway = configuration.edged.gateway
-    return {
-        name: any(each.startswith(name[:-1]) for each in present) if name.endswith("*") else name in present
-        for name in (*gateway.access, *gateway.upstream)
-    }
+    return presence((*gateway.access, *gateway.upstream), present)
 
 
 def degraded(view: View) -> Iterator[Degraded]:

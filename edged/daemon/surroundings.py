@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from edged.daemon.report import interfaces
 from edged.errors import KernelError
+from edged.interfaces import fits
 from edged.kernel.events import LinkEvents
 from edged.kernel.linux import LinuxKernel
 from edged.loader import Configuration
@@ -42,7 +43,7 @@ class Surroundings:
             return
         now = interfaces(self._configuration(), self.present)
         self._tell(now)
-        hiding = tuple(str(each) for each in flowtables if any(_is_of(device, name) for device in each.devices for name in now))
+        hiding = tuple(str(each) for each in flowtables if any(fits(device, name) for device in each.devices for name in now))
         for new in set(hiding) - set(self.flowtables):
             _log.warning("flowtable %s of another program hides flows from every rule", new)
         self.flowtables = hiding
@@ -79,7 +80,3 @@ class Surroundings:
             elif not there and self._told.get(name, True):
                 _log.warning("interface %s is not there; its rules wait for it", name)
         self._told = now
-
-
-def _is_of(device: str, name: str) -> bool:
-    return device.startswith(name[:-1]) if name.endswith("*") else device == name
