@@ -68,8 +68,12 @@ def _key(packed: bytes) -> bytes:
     return nest(uapi.ElemAttr.KEY, attribute(uapi.DATA_VALUE, packed))
 
 
-def decode_elements(family: Family, payloads: Iterable[bytes]) -> frozenset[Element]:
-    """The ranges that the dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS, in any order) hold."""
+def decode_elements(family: Family, payloads: Iterable[bytes]) -> frozenset[Element] | None:
+    """The ranges that the dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS, in any order) hold.
+
+    None where a range starts inside another. Kernels let a stranger write that (a wider range with the same end), and no
+    removal by bounds undoes it; edged never does.
+    """
     marks: list[tuple[int, bool, int | None]] = []
     for payload in payloads:
         for _, element in each(payload):
@@ -77,18 +81,22 @@ def decode_elements(family: Family, payloads: Iterable[bytes]) -> frozenset[Elem
             key = number(parse(fields.get(uapi.ElemAttr.KEY, b"")).get(uapi.DATA_VALUE))
             is_end = bool(number(fields.get(uapi.ElemAttr.FLAGS)) & uapi.ELEM_INTERVAL_END)
             marks.append((key, not is_end, None if is_end else _until(fields)))
-    return frozenset(_ranges(marks, (1 << family.bits) - 1))
+    return _paired(marks, (1 << family.bits) - 1)
 
 
-def _ranges(marks: list[tuple[int, bool, int | None]], last_address: int) -> Iterator[Element]:
-    """Pair starts with ends; at one address the end of one range comes before the start of the next."""
+def _paired(marks: list[tuple[int, bool, int | None]], last_address: int) -> frozenset[Element] | None:
+    """Starts with their ends; at one address the end of one range comes before the start of the next."""
+    found: list[Element] = []
     opened: tuple[int, int | None] | None = None
     for position, is_start, until in sorted(marks, key=lambda mark: mark[:2]):
-        if opened is not None and position > opened[0]:
-            yield Element(Range(opened[0], position - 1), opened[1])
+        if is_start and opened is not None:
+            return None
+        if opened is not None:
+            found.append(Element(Range(opened[0], position - 1), opened[1]))
         opened = (position, until) if is_start else None
     if opened is not None:
-        yield Element(Range(opened[0], last_address), opened[1])
+        found.append(Element(Range(opened[0], last_address), opened[1]))
+    return frozenset(found)
 
 
 def _until(fields: dict[int, bytes]) -> int | None:

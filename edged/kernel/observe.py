@@ -100,6 +100,8 @@ def _read_sets(nft: NftSocket, table: str) -> dict[str, ObservedSet]:
         expiring = bool(number(fields.get(SetAttr.FLAGS)) & uapi.SET_TIMEOUT)
         # the elements of a set that has to go anyway do not matter, and a foreign one may be huge: dumps are quadratic
         elements = frozenset() if family is None else _read_elements(nft, table, name, family)
+        if elements is None:
+            family, elements = None, frozenset()  # in a shape that only making it anew mends
         sets[name] = ObservedSet(name, family, expiring, elements)
     return sets
 
@@ -121,7 +123,7 @@ def _family(fields: dict[int, bytes]) -> Family | None:
     return _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
 
 
-def _read_elements(nft: NftSocket, table: str, name: str, family: Family) -> frozenset[Element]:
+def _read_elements(nft: NftSocket, table: str, name: str, family: Family) -> frozenset[Element] | None:
     replies = nft.dump(Msg.GETSETELEM, text(ElemAttr.LIST_TABLE, table) + text(ElemAttr.LIST_SET, name))
     return decode_elements(family, (reply.attributes.get(ElemAttr.LIST_ELEMENTS, b"") for reply in replies))
 
