@@ -54,7 +54,8 @@ def test_the_model_and_the_kernel_agree(world: World, writer: str, capsys: pytes
     with capsys.disabled():
         print(f"\n  written by {writer}: {score}")
     assert score.pairs >= enough
-    assert min(score.outcomes[outcome] for outcome in ("accept", "drop", "reject")) > 0, "a run that stops nothing proves nothing"
+    stopped = score.outcomes["drop"] + score.outcomes["reject"]
+    assert stopped > score.pairs / 20, "a run that stops next to nothing proves next to nothing"
 
 
 def test_a_difference_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
