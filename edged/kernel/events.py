@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edged.errors import KernelError
 from edged.kernel import uapi
-from edged.kernel.attrs import number, parse, string
+from edged.kernel.attrs import number, string
 from edged.kernel.messages import Reply, nft, unpack
-from edged.kernel.namespace import open_netlink
+from edged.kernel.namespace import open_nftables, open_route
 
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _RECEIVE_BUFFER = 4 * 1024 * 1024  # one element more in a big set is one event more
@@ -26,8 +25,8 @@ _BUFFER_SIZE = 256 * 1024
 class _Listener:
     """A netlink socket that is a member of one multicast group."""
 
-    def __init__(self, protocol: int, group: int, netns: str | None) -> None:
-        self._socket = open_netlink(protocol, netns)
+    def __init__(self, opened: socket.socket, group: int) -> None:
+        self._socket = opened
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
             self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, group)
@@ -82,7 +81,7 @@ class NftEvents(_Listener):
 
     def __init__(self, netns: str | None = None) -> None:
         """Listen in the present or the named network namespace. Raises KernelError."""
-        super().__init__(uapi.NETLINK_NETFILTER, uapi.NFNLGRP_NFTABLES, netns)
+        super().__init__(open_nftables(netns), uapi.NFNLGRP_NFTABLES)
 
     def read(self) -> list[GenerationChange]:
         """The commits since the last time, oldest first."""
@@ -96,11 +95,8 @@ class NftEvents(_Listener):
         return changes
 
 
-_RTMGRP_LINK = 1  # RTNLGRP_LINK, linux/rtnetlink.h
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
-_IFLA_IFNAME = 3
-_IFINFO = struct.Struct("=BBHiII")  # ifinfomsg: family, padding, type, index, flags, change
-_REQUEST = struct.Struct("=IHHII")
+_RTNLGRP_LINK = 1  # linux/rtnetlink.h
+_RTM_NEWLINK, _RTM_DELLINK = 16, 17
 
 
 class LinkEvents(_Listener):
@@ -108,30 +104,9 @@ class LinkEvents(_Listener):
 
     def __init__(self, netns: str | None = None) -> None:
         """Listen in the present or the named network namespace. Raises KernelError."""
-        super().__init__(uapi.NETLINK_ROUTE, _RTMGRP_LINK, netns)
-        self._asking = open_netlink(uapi.NETLINK_ROUTE, netns)
-
-    def close(self) -> None:
-        """Stop listening."""
-        super().close()
-        self._asking.close()
+        super().__init__(open_route(netns), _RTNLGRP_LINK)
 
     def read(self) -> bool:
         """Whether anything about the links changed, or may have (`lost`), since the last time."""
         kinds = {event.kind for event in self._waiting()}
         return self.lost or not kinds.isdisjoint((_RTM_NEWLINK, _RTM_DELLINK))
-
-    def interfaces(self) -> frozenset[str]:
-        """The names of the links that are there now. Raises KernelError."""
-        body = _IFINFO.pack(0, 0, 0, 0, 0, 0)
-        flags = uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP
-        names: set[str] = set()
-        try:
-            self._asking.send(_REQUEST.pack(_REQUEST.size + len(body), _RTM_GETLINK, flags, 1, 0) + body)
-            while True:
-                for reply in unpack(self._buffer[: self._asking.recv_into(self._buffer)]):
-                    if reply.kind == uapi.NLMSG_DONE:
-                        return frozenset(names)
-                    names.add(string(parse(memoryview(reply.body)[_IFINFO.size :]).get(_IFLA_IFNAME)))
-        except OSError as failed:
-            raise KernelError(f"the links cannot be listed: {failed}", errno=failed.errno or 0) from failed

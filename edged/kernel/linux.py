@@ -101,10 +101,12 @@ class LinuxKernel:
         """What was read while no commit came in between, and the generation that it was."""
         for _ in range(_ATTEMPTS):
             before = self.generation()
+            self._nft.settle()
             try:
                 found = read()
             except DumpTornError:
                 continue
+            self._nft.settle()
             if self.generation() == before:
                 return before, found
         raise KernelError(f"the ruleset cannot be read: another program changed it {_ATTEMPTS} times while it was being listed")

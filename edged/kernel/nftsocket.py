@@ -2,10 +2,6 @@
 
 The socket owns the tables it makes with the owner flag, by its netlink port: all writes go through this one, and it can be
 handed over as a file descriptor (systemd keeps it over a restart).
-
-It is a plain AF_NETLINK socket, not one from pyroute2: `AsyncNFTSocket().setup_socket()` returns just such a `socket.socket`
-with EXT_ACK unset, for 150 ms of imports that commands which only look must not pay, and it cannot take over an inherited
-descriptor. pyroute2's message classes lose errors and miswrite numbers (0.9.7), so nothing else of it would be used here.
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ from edged.kernel import uapi
 from edged.kernel.attrs import number
 from edged.kernel.batch import Batch
 from edged.kernel.messages import Refusal, Reply, nft, pack, refusal, unpack
-from edged.kernel.namespace import open_netlink
+from edged.kernel.namespace import open_nftables
 from edged.kernel.refusals import commit_refused, reading_refused
 
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
@@ -38,7 +34,7 @@ class NftSocket:
 
     def __init__(self, netns: str | None = None, fileno: int | None = None) -> None:
         """Open one in the present or the named network namespace, or take over an inherited descriptor. Raises KernelError."""
-        self._socket = open_netlink(uapi.NETLINK_NETFILTER, netns) if fileno is None else _inherited(fileno)
+        self._socket = open_nftables(netns) if fileno is None else _inherited(fileno)
         self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
@@ -132,6 +128,14 @@ class NftSocket:
             raise KernelError(
                 "the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied", errno=errno.ENOBUFS
             )
+
+    def settle(self) -> None:
+        """Return once no transaction of anybody is under way, by an empty one that waits for its turn.
+
+        One that ends has its generation before interval sets show its elements, and one that is being prepared makes dumps give
+        rules twice while the generation stands (both seen on Linux 6.18). So a dump is trusted only between two of these.
+        """
+        self.commit(Batch(()))
 
     def judge(self, batch: Batch) -> None:
         """Let the kernel judge the batch and take it back. Raises as commit does."""

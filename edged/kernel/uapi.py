@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 # --- linux/netlink.h ---
-NETLINK_ROUTE: Final = 0
 NETLINK_NETFILTER: Final = 12
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1

@@ -29,6 +29,7 @@ from typing import Self
 
 from edged.addresses import Family
 from edged.errors import EdgedError
+from edged.kernel.namespace import NAMESPACES
 from edged.lab import netns as namespaces
 
 Address = IPv4Address | IPv6Address
@@ -202,7 +203,7 @@ class Topology:
 
 def remove_leftovers() -> None:
     """Removes the namespaces of runs whose process is gone, and ends what still runs in them."""
-    for path in sorted(namespaces.NAMESPACES.glob("edged-*")):
+    for path in sorted(NAMESPACES.glob("edged-*")):
         owner = re.fullmatch(rf"edged-(\d+)(\.\d+)?-({'|'.join(ROLES)})", path.name)
         if owner and not Path("/proc", owner[1]).exists():
             _remove_namespace(path.name)
@@ -269,7 +270,7 @@ def _end(processes: list[Process]) -> None:
 
 def _remove_namespace(netns: str) -> None:
     """Ends what still runs in the namespace and takes its name away; one that is not there is no failure."""
-    if not (namespaces.NAMESPACES / netns).exists():
+    if not (NAMESPACES / netns).exists():
         return
     listed = subprocess.run(["ip", "netns", "pids", netns], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603, S607
     for pid in map(int, listed.stdout.split()):

@@ -54,6 +54,8 @@ def render(table: Table, now: int) -> str:
 def render_rule(rule: Rule) -> str:
     """One rule in nft's language, without its comment."""
     parts = [_match(match) for match in rule.when]
+    if isinstance(rule.then, ResetTcp):
+        parts.append("meta l4proto tcp")
     if rule.count is not None:
         parts.append(f'counter name "{rule.count.name}"')
     verdict = _verdict(rule.then)
@@ -133,7 +135,7 @@ def _verdict(verdict: Verdict) -> str:
         case Drop():
             return "drop"
         case ResetTcp():
-            return "meta l4proto tcp reject with tcp reset"
+            return "reject with tcp reset"
         case Jump(chain):
             return f"jump {chain}"
         case Goto(chain):

@@ -75,6 +75,7 @@ import os, sys
 from edged.errors import EdgedError
 from edged.kernel.linux import LinuxKernel
 from edged.ruleset.plan import CreateTable, Lock, Plan
+LinuxKernel().close()  # all that is imported, while it may be read
 os.setgroups([])
 os.setuid(65534)
 kernel = LinuxKernel()
@@ -258,16 +259,12 @@ def test_a_listener_that_was_too_slow_says_so(linux: LinuxMachine) -> None:
 
 def test_links_that_come_and_go_are_told(linux: LinuxMachine) -> None:
     events = LinkEvents(linux.name)
-    assert events.interfaces() == {"lo"}
     assert not events.read()
     linux.run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "ppp0")
     assert events.read()
     assert not events.read()
-    assert events.interfaces() == {"lo", "lan0", "ppp0"}
     linux.run("ip", "link", "set", "ppp0", "name", "ppp1")
     assert events.read()
-    assert events.interfaces() == {"lo", "lan0", "ppp1"}
     linux.run("ip", "link", "delete", "lan0")
     assert events.read()
-    assert events.interfaces() == {"lo"}
     events.close()

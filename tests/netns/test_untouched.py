@@ -13,7 +13,7 @@ from edged.cli.root import edged
 from edged.enforce import enforce
 from edged.errors import ExitCode
 from edged.kernel.linux import LinuxKernel
-from edged.lab.netns import inside
+from edged.kernel.namespace import inside
 from edged.lab.topology import Topology
 from edged.policies import POLICIES
 from edged.ruleset.plan import Desired, Lock

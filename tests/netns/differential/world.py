@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from edged.kernel.linux import LinuxKernel
+from edged.kernel.namespace import NAMESPACES
 from edged.lab import netns
 from tests.netns.differential.netfilter import SO_RCVBUFFORCE, Trace, TraceReader, flush_conntrack, open_traces, rule_comments
 from tests.netns.differential.shots import INTERFACES, OURS, UNTRACKED, Shot
@@ -156,7 +157,7 @@ class World:
     def _remove(self) -> None:
         self._sockets.close()
         for name in (self.router, self.around):
-            if (netns.NAMESPACES / name).exists():
+            if (NAMESPACES / name).exists():
                 _run("ip", "netns", "delete", name)
 
     def nft(self, text: str) -> None:
@@ -268,6 +269,6 @@ def _run(*argv: str, given: str | None = None) -> None:
 
 def _remove_leftovers() -> None:
     """Removes the namespaces of runs whose process is gone."""
-    for path in netns.NAMESPACES.glob("edged-differential-*"):
+    for path in NAMESPACES.glob("edged-differential-*"):
         if not Path("/proc", path.name.split("-")[2]).exists():
             _run("ip", "netns", "delete", path.name)

@@ -45,10 +45,6 @@ def test_check_loads_no_netlink_and_no_tables() -> None:
     assert after_command("check", "-c", str(RULES / "edged.yaml")) == {"pydantic", "yaml"}
 
 
-def test_plan_loads_no_pyroute2(tmp_path: object) -> None:
-    assert "pyroute2" not in after_command("plan", "-c", str(RULES / "edged.yaml"))
-
-
 def test_version(edged: Edged) -> None:
     assert edged("--version").stdout == f"edged {__version__}\n"
 
