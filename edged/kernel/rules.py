@@ -50,6 +50,9 @@ def encode_rule(rule: Rule) -> bytes:
     body = _Body()
     for match in rule.when:
         body.add_match(match)
+    if isinstance(rule.then, ResetTcp):
+        # the kernel builds a reset for TCP only, and wants the rule to say so; before the counter, which counts resets
+        body.parts.append(_of_transport(Transport.TCP))
     counting = ex.count_in(rule.count.name) if rule.count else b""
     return b"".join(body.parts) + counting + _verdict(rule.then)
 
@@ -123,8 +126,7 @@ def _verdict(then: Verdict) -> bytes:
         case Drop():
             return ex.verdict(ex.VerdictCode.DROP)
         case ResetTcp():
-            # the kernel builds a reset for TCP only, and wants the rule to say so, whatever brought the packet here
-            return _of_transport(Transport.TCP) + ex.reject_with_reset()
+            return ex.reject_with_reset()
         case Jump(chain):
             return ex.verdict(ex.VerdictCode.JUMP, chain)
         case Goto(chain):
