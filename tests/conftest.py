@@ -38,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the emulated machine first: it keeps one of two workers waiting while the other goes through the rest
+    items.sort(key=lambda item: tier_of(item) != "vm")
     for item in items:
         if (tier := tier_of(item)) in TIERS:
             item.add_marker(tier)
