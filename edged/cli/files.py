@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edged.cli.options import DEFAULT_CONFIG
+from edged.config.named import named_path
 from edged.config.problem import InvalidConfiguration, Problem
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def _named_path(path: Path, key: str) -> Path | None:
 
     Nothing is validated: the daemon runs on while its files are broken, and must still be told things.
     """
-    import yaml
-
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -59,10 +58,5 @@ def _named_path(path: Path, key: str) -> Path | None:
         raise InvalidConfiguration((Problem(str(path), 1, 1, "", hint),)) from None
     except OSError:
         return None  # whoever may use the socket need not be one who may read the files
-    try:
-        root = yaml.compose(content, yaml.CSafeLoader)
-    except yaml.YAMLError:
-        return None
-    pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    named = [value.value for name, value in pairs if name.value == key and isinstance(value, yaml.ScalarNode)]
-    return path.absolute().parent / named[-1] if named else None
+    named = named_path(content, key)
+    return None if named is None else path.absolute().parent / named

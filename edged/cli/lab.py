@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -39,5 +40,6 @@ def command(ctx: click.Context, *, once: bool, path: Path | None, out: Output) -
     from edged.lab.report import Lines, Table
     from edged.lab.run import Rounds, run_lab
 
+    gc.enable()
     report = Table(out.console) if out.console.is_terminal else Lines(out.console)
     ctx.exit(run_lab(path or shipped_example(), Rounds.ONE if once else Rounds.UNTIL_STOPPED, report, out.document))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -26,4 +27,5 @@ def command(path: Path) -> None:
     """Be the daemon: apply, keep, measure, serve metrics and the control socket."""
     from edged.daemon.main import run
 
+    gc.enable()
     run(path)

@@ -68,10 +68,8 @@ def _facts(status: Status, now: float) -> Table:
     reloaded = (
         f"taken {_ago(now - configuration['last_reload_success'])} ago" if configuration["last_reload_success"] else "never taken"
     )
-    failed = (
-        "" if configuration["last_reload_successful"] else "; the last reload FAILED and changed nothing (edged check says why)"
-    )
-    facts.add_row("files", f"{configuration['path']}, {reloaded}{failed}")
+    changed = "" if configuration["last_reload_successful"] else "; as they are now they are NOT in force"
+    facts.add_row("files", f"{configuration['path']}, {reloaded}{changed}")
     facts.add_row("daemon", f"edged {status['version']}, pid {status['pid']}, metrics at {status['metrics']}")
     facts.add_row("table", f"inet edged, lock: {status['lock']}, generation {status['generation']}")
     facts.add_row("interfaces", _interfaces(status["interfaces"]))
@@ -98,8 +96,8 @@ def _drift(status: Status) -> str:
 
 def _policies(status: Status, rates: Rates) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("policy", "mode", "file", "direction", "family", "verdict"):
-        table.add_column(name, no_wrap=name != "file", overflow="fold")
+    for name in ("policy", "mode", "direction", "family", "verdict"):
+        table.add_column(name, no_wrap=True)
     for name in ("packets", "bytes", *(("packets/s", "bit/s") if rates else ())):
         table.add_column(name, justify="right", no_wrap=True)
     for policy in status["policies"]:
@@ -108,16 +106,16 @@ def _policies(status: Status, rates: Rates) -> Table:
 
 
 def _add_policy(table: Table, policy: PolicyStatus, rates: Rates) -> None:
-    name, mode, file = policy["policy"], policy["mode"], policy["file"]
+    name, mode = policy["policy"], policy["mode"]
     if not policy["counters"]:
-        table.add_row(name, _mode(mode), file, *[""] * 5)
+        table.add_row(name, _mode(mode))
     for counter in policy["counters"]:
         cells = [counter["direction"], counter["family"], counter["verdict"], f"{counter['packets']:,}", _size(counter["bytes"])]
         rate = rates.get((policy["policy"], counter["direction"], counter["family"], counter["verdict"]))
         if rate is not None:
             cells += [f"{rate[0]:,.0f}", f"{rate[1] * 8:,.0f}"]
-        table.add_row(name, _mode(mode), file, *cells)
-        name = mode = file = ""
+        table.add_row(name, _mode(mode), *cells)
+        name = mode = ""
 
 
 def _mode(mode: str) -> Text:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from edged.addresses import Family, Prefix, Range, of_family, span
 from edged.config.gateway import EdgedFile, Gateway, Pools
 from edged.config.problem import Finding, KeyPath, Severity
+from edged.interfaces import fits
 
 # A never-block entry shorter than these opens more than any list of peers could need (semantics BL-8 draws the same line)
 SHORTEST_USUAL = {Family.IPV4: 8, Family.IPV6: 19}
@@ -78,11 +79,7 @@ def _meet(one: str, other: str) -> bool:
     """Whether some interface goes by both names."""
     if one.endswith("*") and other.endswith("*"):
         return one.startswith(other[:-1]) or other.startswith(one[:-1])
-    if one.endswith("*"):
-        return other.startswith(one[:-1])
-    if other.endswith("*"):
-        return one.startswith(other[:-1])
-    return one == other
+    return fits(one, other) or fits(other, one)
 
 
 def _pools(pools: Pools) -> Iterator[Finding]:

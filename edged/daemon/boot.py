@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from edged.config.gateway import EdgedFile
+from edged.config.named import named_path
 from edged.daemon.record import Source
 from edged.errors import EdgedError
 from edged.loader import Configuration, InvalidConfiguration
 from edged.state import StateFolder, digest
 
 _log = logging.getLogger(__name__)
-
-_STATE_LINE = re.compile(rb"""^state:[ \t]+(["']?)([^"'#\r\n]+?)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
 
 Answer = TypeVar("Answer")
@@ -49,11 +47,11 @@ class Choice:
 def state_folder(path: Path) -> Path:
     """The state folder that edged.yaml names, also where the file is wrong: the last good configuration is found by it."""
     try:
-        found = _STATE_LINE.search(path.read_bytes())
+        named = named_path(path.read_bytes(), "state")
     except OSError:
-        found = None
+        named = None
     default: Path = EdgedFile.model_fields["state"].default
-    return path.absolute().parent / found[2].decode(errors="surrogateescape") if found else default
+    return default if named is None else path.absolute().parent / named
 
 
 def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:

@@ -12,6 +12,7 @@ import yaml
 from edged.addresses import Family
 from edged.config.gateway import PoolName
 from edged.errors import EdgedError, Refused
+from edged.interfaces import fits
 from edged.lab.topology import DYNAMIC, OPEN_RESOLVER, STATIC, STRANGER
 from edged.loader import load
 
@@ -51,7 +52,7 @@ def _suits(configuration: Configuration) -> None:
     """The lab's network is fixed: a configuration has to speak of it."""
     site = configuration.site()
     sides = (("access", site.access, "lan0"), ("upstream", site.upstream, "wan0"))
-    wrong = [f"gateway.{side}: it has no {name}" for side, named, name in sides if not any(_names(each, name) for each in named)]
+    wrong = [f"gateway.{side}: it has no {name}" for side, named, name in sides if not any(fits(name, each) for each in named)]
     for pool, addresses in _LIVES.items():
         for address in addresses:
             if not any(int(address) in extent for extent in site.addresses((pool,), Family.of(address))):
@@ -64,7 +65,3 @@ def _suits(configuration: Configuration) -> None:
             f"{configuration.path} does not suit the lab, whose network is that of the shipped example: {'; '.join(wrong)}. "
             "Start from the shipped example and change its policies only"
         )
-
-
-def _names(pattern: str, interface: str) -> bool:
-    return interface.startswith(pattern[:-1]) if pattern.endswith("*") else interface == pattern

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from edged.addresses import Address
 from edged.errors import EdgedError
+from edged.interfaces import fits
 from edged.packet.packet import FlowState, Packet
 from edged.ruleset.tree import (
     Accept,
@@ -130,9 +131,9 @@ def _walk(table: Table, chain: Chain, packet: Packet, flow: FlowState, now: int,
 def _holds(table: Table, match: Match, packet: Packet, flow: FlowState, now: int) -> bool:
     match match:
         case CameIn(interface):
-            return _is_interface(packet.came_in, interface)
+            return fits(packet.came_in, interface)
         case GoesOut(interface):
-            return _is_interface(packet.goes_out, interface)
+            return fits(packet.goes_out, interface)
         case IsFamily(family):
             return packet.family is family
         case PortIs(transport, side, port):
@@ -149,10 +150,6 @@ def _holds(table: Table, match: Match, packet: Packet, flow: FlowState, now: int
             return False
         case _:
             assert_never(match)
-
-
-def _is_interface(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def _port(packet: Packet, side: Side) -> int | None:

@@ -15,9 +15,10 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
-    "ruleset": {"addresses", "errors", "origin", "packet"},
+    "interfaces": set(),
+    "ruleset": {"addresses", "errors", "interfaces", "origin", "packet"},
     "packet": {"addresses", "ruleset"},
-    "config": {"addresses", "errors", "origin"},
+    "config": {"addresses", "errors", "interfaces", "origin"},
     "policies": {"addresses", "config", "origin", "ruleset"},
     "kernel": {"addresses", "errors", "ruleset"},
     "enforce": {"errors", "kernel", "ruleset"},
@@ -25,7 +26,7 @@ MAY_KNOW = {
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "ruleset", "packet", "policies")
+PURE = ("origin", "errors", "addresses", "interfaces", "ruleset", "packet", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),
