@@ -40,9 +40,16 @@ class StalePlan(KernelError):
 
 
 class TableHeld(EdgedError):
-    """Another process owns table inet edged; only that one can change it."""
+    """Another socket owns table inet edged; only who holds that can change it, and nothing was changed."""
 
     exit_code = ExitCode.REFUSED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "table inet edged belongs to another running process, which alone can change it; nothing was changed, and its policy "
+            "stays in force. An edged daemon? Use its control socket (edged reload, edged teardown). A daemon that was stopped? "
+            "systemd 254 and newer keep its socket: systemctl clean --what=fdstore edged"
+        )
 
 
 class Refused(EdgedError):

@@ -29,7 +29,7 @@ def commit_refused(number: int, label: str, explanation: str = "", more: int = 0
     if number == errno.ERESTART:
         return ruleset_changed()
     if number == errno.EPERM:
-        return table_held() if label else _no_capability()
+        return TableHeld() if label else _no_capability()
     others = f" (and {more} more error{'s' * (more != 1)} in the same batch)" if more else ""
     said = f"the kernel refused: {label or 'the batch'}: {_reason(number, explanation)}{others}; nothing was applied"
     return KernelError(said, errno=number, label=label)
@@ -38,14 +38,6 @@ def commit_refused(number: int, label: str, explanation: str = "", more: int = 0
 def ruleset_changed() -> StalePlan:
     """The exception for a plan that was made for another generation."""
     return StalePlan("the ruleset changed since it was read; nothing was applied", errno=errno.ERESTART)
-
-
-def table_held() -> TableHeld:
-    """The exception for a table that another socket owns."""
-    return TableHeld(
-        "another process owns table inet edged and alone can change it; nothing was applied, its rules stay in force. "
-        "Is an edged daemon running? Then use its control socket (edged reload)."
-    )
 
 
 @contextmanager

@@ -45,10 +45,7 @@ def diff(desired: Desired | None, observed: Observed) -> Plan:
     The plan is empty exactly where nothing is to do. Raises TableHeld where another process owns the table.
     """
     if observed.table is not None and observed.table.ownership is Ownership.ANOTHER:
-        raise TableHeld(
-            "table inet edged belongs to another running process, which alone can change it; its policy stays in force. "
-            "Is an edged daemon running? Then use its control socket (edged reload)."
-        )
+        raise TableHeld
     return Plan(tuple(_steps(desired, observed.table)), observed.generation)
 
 

@@ -384,7 +384,7 @@ def test_only_the_owner_writes(machine: Machine, lock: Lock, step: Step) -> None
     bring(owner, SMALL, lock)
     plan = Plan((step,), other.generation())
     for act in (other.check, other.apply):
-        with pytest.raises(TableHeld, match=r"another process owns table inet edged.*nothing was applied"):
+        with pytest.raises(TableHeld, match=r"belongs to another running process.*nothing was changed"):
             act(plan, now=NOW)
     assert_holds(owner, SMALL)
 
