@@ -57,6 +57,8 @@ def _headline(status: Status) -> Text:
         state = ("NOT in sync: the kernel is not as edged wants it", "bold red")
     if status["in_sync"] and status["enforcing"] and status["configuration"]["running"] != "files":
         state = ("in sync with the last good configuration, NOT with the files", "bold yellow")
+    elif status["in_sync"] and status["enforcing"] and not status["configuration"]["last_reload_successful"]:
+        state = ("in sync with the policy from before; the files as they are now were refused", "bold yellow")
     return Text.assemble((status["gateway"], "bold"), "  ", state)
 
 
@@ -71,7 +73,9 @@ def _facts(status: Status, now: float) -> Table:
     changed = "" if configuration["last_reload_successful"] else "; as they are now they are NOT in force"
     facts.add_row("files", f"{configuration['path']}, {reloaded}{changed}")
     facts.add_row("daemon", f"edged {status['version']}, pid {status['pid']}, metrics at {status['metrics']}")
-    facts.add_row("table", f"inet edged, lock: {status['lock']}, generation {status['generation']}")
+    facts.add_row(
+        "table", f"inet edged, lock: {status['lock']}, generation {status['generation']}" if status["enforcing"] else "none"
+    )
     facts.add_row("interfaces", _interfaces(status["interfaces"]))
     facts.add_row("drift", _drift(status))
     if status["confirm"] is not None:

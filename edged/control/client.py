@@ -102,11 +102,12 @@ def _unreachable(path: Path, error: OSError, method: str) -> Unreachable:
     """The same failure, said so that the reader knows what still holds and what to do."""
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return NoDaemon(
-            f"no edged daemon answers on {path}. What it last applied is still in force in the kernel. "
-            "Start it: systemctl start edged (its log: journalctl -u edged); `edged plan` looks at the kernel without it."
+            f"no edged daemon answers on {path}. What it last applied, if anything, is still in force in "
+            "the kernel. Start it: systemctl start edged (its log: journalctl -u edged; wrong files: edged check); "
+            "`edged plan` looks at the kernel without it."
         )
     if isinstance(error, PermissionError):
-        return Unreachable(f"no permission to use {path}: be root, or in the group that owns it (ls -l {path}).")
+        return Unreachable(f"no permission to use {path}: sudo, or, to look only, be in its group: sudo usermod -aG edged NAME")
     if isinstance(error, TimeoutError):
         unknown = "" if method == "GET" else " Whether it did what was asked is not known: see `edged status`."
         return Unreachable(f"the daemon on {path} does not answer in time.{unknown} Its log: journalctl -u edged")

@@ -116,7 +116,8 @@ class Keeper:
         enforced = enforce(self._kernel, None, self._clock.now)
         self._held = None
         self._delay = 0.0
-        self.state = replace(self.state, enforcing=False, in_sync=False, trouble="", generation=enforced.generation)
+        now = self._clock.boottime()
+        self.state = replace(self.state, enforcing=False, in_sync=False, trouble="", generation=enforced.generation, passed=now)
         return enforced
 
     def look(self) -> None:
@@ -218,7 +219,10 @@ class Keeper:
         self._delay = 0.0
         self._retry_at = 0.0
         now = self._clock.boottime()
-        self.state = replace(self.state, enforcing=True, in_sync=True, trouble="", generation=generation, compared=now)
+        # a start or a change that succeeded is a look as well: the watchdog's first beat may come before the first one
+        self.state = replace(
+            self.state, enforcing=True, in_sync=True, trouble="", generation=generation, compared=now, passed=now
+        )
 
     def _failed(self, error: Exception) -> None:
         self._delay = min(self._delay * 2 or FIRST_RETRY, LONGEST_RETRY)

@@ -95,8 +95,9 @@ class _Daemon:
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
             await _until(stop_asked, self.watch.run(), self.surroundings.run(), heart.run(), self._reload_at(reload_asked))
-            self.systemd.stopping("Stopping; the policy stays in force")
-            _log.info("stopping; the policy stays in force")
+            holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
+            self.systemd.stopping(f"Stopping; {holds}")
+            _log.info("stopping; %s", holds)
 
     def load(self) -> Configuration:
         """The files as they are now. Raises InvalidConfiguration."""

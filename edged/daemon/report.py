@@ -104,7 +104,7 @@ def line(view: View) -> str:
         return f"Enforcing nothing: {record.idle}"
     if not kept.in_sync:
         return f"Not in sync: {kept.trouble}"
-    parts = ["Enforcing the files" if record.source is Source.FILES else "Enforcing the last good configuration"]
+    parts = ["The files are in force" if record.source is Source.FILES else "The last good configuration is in force"]
     if record.source is Source.LAST_GOOD:
         parts.append(record.why_not_files)
     elif not record.reload_successful:

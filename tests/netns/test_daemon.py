@@ -69,7 +69,7 @@ def test_ready_means_that_the_policy_is_in_force_and_stopping_leaves_it_there(da
     table = daemon.table()
     assert "op25b_up" in table
     assert [each.partition("\n")[0] for each in daemon.systemd.messages] == ["FDSTOREREMOVE=1", "FDSTORE=1", "READY=1"]
-    assert "STATUS=Enforcing the files" in daemon.systemd.messages[-1]
+    assert "STATUS=The files are in force" in daemon.systemd.messages[-1]
     for _ in range(3):
         daemon.systemd.wait_for("WATCHDOG=1", 5.0)
     status = daemon.client.status()

@@ -43,8 +43,8 @@ class Recorder(Systemd):
 
 def test_a_beat_tells_what_is_new_and_is_no_beat_once_the_loop_hangs(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     changes = rig.changes()
+    rig.clock.advance(1000)
     asyncio.run(changes.start(choose(rig.load, rig.state)))
-    rig.keeper.look()
     view = View(changes.record, rig.keeper.state, rig.lock, {}, frozenset({"lan0", "wan0"}), (), None, (), (), "")
     systemd = Recorder()
     heart = Heart(systemd, rig.clock, lambda: view)
@@ -56,9 +56,9 @@ def test_a_beat_tells_what_is_new_and_is_no_beat_once_the_loop_hangs(rig: Rig, c
     heart.beat()
     heart.beat()
     assert systemd.told == [
-        "READY=1\nSTATUS=Enforcing the files",
+        "READY=1\nSTATUS=The files are in force",
         "WATCHDOG=1",
-        "STATUS=Enforcing the files; absent: wan0",
+        "STATUS=The files are in force; absent: wan0",
         "WATCHDOG=1",
     ]
     assert [record.levelname for record in caplog.records if "hangs" in record.message] == ["ERROR"]
