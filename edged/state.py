@@ -126,6 +126,13 @@ class StateFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(_CONFIRM, f"{type(error).__name__}: {error}") from error
 
+    def waits(self) -> bool:
+        """Whether a change waits for its confirmation; a note that is there and cannot be read is no confirmation."""
+        try:
+            return self.pending() is not None
+        except EdgedError:
+            return self._is_there(_CONFIRM)
+
     def end_confirm(self) -> bool:
         """The change stays, or never came into force: nothing waits any more. False where nothing waited.
 
@@ -135,11 +142,21 @@ class StateFolder:
 
     def reject(self) -> bool:
         """The change is rolled back: nothing waits any more, and a start refuses the same files. False where nothing waited."""
+        if not self._is_there(_CONFIRM):
+            return False
         with self._trouble(_CONFIRM, "keep that the change was rolled back"), contextlib.suppress(FileNotFoundError):
             (self.path / _CONFIRM).replace(self.path / _REJECTED)
             self._sync()
             return True
         return False
+
+    def abandon(self) -> bool:
+        """The change goes with the whole policy: a start goes back to what was good before it, or else takes the files."""
+        try:
+            good = self._read_stored()
+        except EdgedError:
+            good = None
+        return self.end_confirm() if good is None else self.reject()
 
     def rejected(self) -> str | None:
         """The digest of the files that were rolled back, until others are kept as good."""
@@ -179,11 +196,17 @@ class StateFolder:
             self._sync()
 
     def _remove(self, name: str) -> bool:
+        if not self._is_there(name):
+            return False
         with self._trouble(name, "remove it"), contextlib.suppress(FileNotFoundError):
             (self.path / name).unlink()
             self._sync()
             return True
         return False
+
+    def _is_there(self, name: str) -> bool:
+        """Asked first: on a read-only disk removing what is not there fails all the same (EROFS)."""
+        return os.path.lexists(self.path / name)
 
     def _sync(self) -> None:
         """A rename is on disk only once its folder is."""

@@ -11,6 +11,7 @@ from edged.cli.files import control_client, named_state
 from edged.cli.kernel import open_kernel
 from edged.cli.options import Output, config_option, json_option, socket_option
 from edged.cli.root import Command
+from edged.errors import EdgedError
 
 EXAMPLES = """\
 Examples:
@@ -58,6 +59,9 @@ def _removed_here(path: Path) -> bool:
     from edged.state import StateFolder
 
     # first: whoever guards a change that waits for its confirmation would bring the policy back at its deadline
-    StateFolder(named_state(path)).reject()
+    try:
+        StateFolder(named_state(path)).abandon()
+    except EdgedError as error:
+        click.echo(f"a change that waits for its confirmation may come back: {error}", err=True)
     with open_kernel() as kernel:
         return bool(enforce(kernel, None, time.time).plan)

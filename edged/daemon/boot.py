@@ -57,7 +57,7 @@ def state_folder(path: Path) -> Path:
 def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
     """What to start with. Raises InvalidConfiguration where the files are wrong and nothing can stand in for them."""
     good = _asked(state.load_last_good)
-    waited = _asked(state.pending) is not None
+    waited = state.waits()
     rejected = _asked(state.rejected)
     try:
         files = load()

@@ -139,7 +139,7 @@ class Changes:
             enforced = await self._enforce_nothing("the policy was torn down; `edged reload` brings it back")
             if self._window.until is not None:
                 self._window.close()
-                await self._keep(self._state.reject)
+                await self._keep(self._state.abandon)
             return bool(enforced.plan)
 
     @property

@@ -43,6 +43,8 @@ class Window:
                 continue
             try:
                 await self._at_end()
-            except EdgedError as error:
-                _log.error("the rollback failed and is tried again: %s", error)
+            # whatever goes wrong here must not end the promise to roll back
+            except Exception as error:  # noqa: BLE001
+                expected = isinstance(error, EdgedError | OSError)
+                _log.error("the rollback failed and is tried again: %s", error, exc_info=None if expected else error)
                 await asyncio.sleep(_TICK)

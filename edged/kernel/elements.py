@@ -25,6 +25,8 @@ _UNTIL = re.compile(r"until=([0-9]{1,15})")
 _LONGEST_MS = 200 * 365 * 86400 * 1000
 # What an element's end is called when the kernel removes it at some time that edged did not write: never equal to a wish.
 FOREIGN_END = -1
+# by this much the wall clock may be set without exemptions being written anew; slewing stays far below
+_CLOCK_TOLERANCE_MS = 60_000
 
 
 def encode_elements(family: Family, elements: Iterable[Element], now: float) -> Iterator[bytes]:
@@ -68,19 +70,22 @@ def _key(packed: bytes) -> bytes:
     return nest(uapi.ElemAttr.KEY, attribute(uapi.DATA_VALUE, packed))
 
 
-def decode_elements(family: Family, payloads: Iterable[bytes]) -> frozenset[Element] | None:
+def decode_elements(family: Family, payloads: Iterable[bytes], now: float) -> frozenset[Element] | None:
     """The ranges that the dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS, in any order) hold.
 
-    None where a range starts inside another. Kernels let a stranger write that (a wider range with the same end), and no
-    removal by bounds undoes it; edged never does.
+    None where a range starts inside another, or an element decides for itself what matches (a limit, a quota). Kernels let a
+    stranger write the first (a wider range with the same end), and no removal by bounds undoes it; edged writes neither. `now`
+    (seconds since the epoch) is what the kernel's remaining times are counted from.
     """
     marks: list[tuple[int, bool, int | None]] = []
     for payload in payloads:
         for _, element in each(payload):
             fields = parse(element)
+            if uapi.ElemAttr.EXPR in fields or uapi.ElemAttr.EXPRESSIONS in fields:
+                return None
             key = number(parse(fields.get(uapi.ElemAttr.KEY, b"")).get(uapi.DATA_VALUE))
             is_end = bool(number(fields.get(uapi.ElemAttr.FLAGS)) & uapi.ELEM_INTERVAL_END)
-            marks.append((key, not is_end, None if is_end else _until(fields)))
+            marks.append((key, not is_end, None if is_end else _until(fields, now)))
     return _paired(marks, (1 << family.bits) - 1)
 
 
@@ -99,10 +104,19 @@ def _paired(marks: list[tuple[int, bool, int | None]], last_address: int) -> fro
     return frozenset(found)
 
 
-def _until(fields: dict[int, bytes]) -> int | None:
-    """The end that edged wrote; FOREIGN_END where the kernel's timeout and the comment do not both say that there is one."""
+def _until(fields: dict[int, bytes], now: float) -> int | None:
+    """The end that edged wrote; FOREIGN_END where the kernel's timeout and the comment do not say the same.
+
+    They part when the wall clock is set after the element was written: the kernel counts down what was left then.
+    """
     timed = number(fields.get(uapi.ElemAttr.TIMEOUT)) > 0
     said = _UNTIL.fullmatch(comment_in(fields.get(uapi.ElemAttr.USERDATA)))
     if not timed and said is None:
         return None
-    return int(said[1]) if timed and said else FOREIGN_END
+    if not timed or said is None:
+        return FOREIGN_END
+    until = int(said[1])
+    left_ms = number(fields.get(uapi.ElemAttr.EXPIRATION, fields[uapi.ElemAttr.TIMEOUT]))
+    wanted_ms = (until - now) * 1000
+    agree = wanted_ms >= _LONGEST_MS or abs(left_ms - wanted_ms) <= _CLOCK_TOLERANCE_MS
+    return until if agree else FOREIGN_END

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -31,9 +32,10 @@ class LinuxKernel:
     owner by `LinuxKernel(fileno=...)`.
     """
 
-    def __init__(self, netns: str | None = None, fileno: int | None = None) -> None:
+    def __init__(self, netns: str | None = None, fileno: int | None = None, clock: Callable[[], float] = time.time) -> None:
         """In the present or the named network namespace, or over an inherited socket. Raises KernelError."""
         self._nft = NftSocket(netns, fileno)
+        self._clock = clock  # the wall clock, seconds since the epoch
 
     @property
     def port(self) -> int:
@@ -54,7 +56,7 @@ class LinuxKernel:
 
     def observe(self) -> Observed:
         """Our table as it stands. Raises KernelError, also where others commit faster than it can be read."""
-        generation, table = self._consistent(lambda: read_table(self._nft, _TABLE))
+        generation, table = self._consistent(lambda: read_table(self._nft, _TABLE, self._clock()))
         return Observed(generation, table)
 
     def counters(self) -> Mapping[str, CounterValue]:

@@ -96,7 +96,10 @@ class NftSocket:
 
     def _request(self, kind: int, flags: int, body: bytes, family: int) -> int:
         self._sequence += 1
-        self._socket.send(pack(nft(kind), flags, self._sequence, body, family=family))
+        try:
+            self._socket.send(pack(nft(kind), flags, self._sequence, body, family=family))
+        except OSError as failed:
+            raise _cannot_send(failed) from failed
         return self._sequence
 
     def _receive(self) -> Iterator[Reply]:
@@ -159,12 +162,15 @@ class NftSocket:
     def _send_whole(self, encoded: bytes) -> None:
         """One batch is one datagram, so it must fit into the send buffer; where it does not, the buffer grows."""
         try:
-            self._socket.send(encoded)
+            try:
+                self._socket.send(encoded)
+            except OSError as failed:
+                if failed.errno != errno.EMSGSIZE:
+                    raise
+                self._grow_send_buffer(len(encoded))
+                self._socket.send(encoded)
         except OSError as failed:
-            if failed.errno != errno.EMSGSIZE:
-                raise KernelError(f"cannot send to nftables: {failed}", errno=failed.errno or 0) from failed
-            self._grow_send_buffer(len(encoded))
-            self._socket.send(encoded)
+            raise _cannot_send(failed) from failed
 
     def _grow_send_buffer(self, size: int) -> None:
         try:
@@ -189,6 +195,10 @@ class NftSocket:
                 continue
             errors = (refusal(reply) for reply in unpack(self._buffer[:size]) if reply.kind == uapi.NLMSG_ERROR)
             found += (error for error in errors if error is not None)
+
+
+def _cannot_send(failed: OSError) -> KernelError:
+    return KernelError(f"cannot send to nftables: {failed}", errno=failed.errno or 0)
 
 
 def _inherited(fileno: int) -> socket.socket:

@@ -22,8 +22,11 @@ from edged.ruleset.tree import Element, Hook
 _FAMILY_OF_KEY = {(kind, family.bits // 8): family for family, kind in KEY_TYPE_OF.items()}
 
 
-def read_table(nft: NftSocket, table: str) -> ObservedTable | None:
-    """The table, read in several dumps; None where there is none. Raises DumpTornError, KernelError."""
+def read_table(nft: NftSocket, table: str, now: float) -> ObservedTable | None:
+    """The table, read in several dumps; None where there is none. Raises DumpTornError, KernelError.
+
+    `now` (seconds since the epoch) is the wall clock that the elements' ends are compared with.
+    """
     head = _read_head(nft, table)
     if head is None:
         return None
@@ -31,7 +34,7 @@ def read_table(nft: NftSocket, table: str) -> ObservedTable | None:
     found = ObservedTable(
         ownership=_ownership(flags, number(head.get(TableAttr.OWNER)), nft.port),
         chains=_read_chains(nft, table, is_dormant=bool(flags & uapi.TABLE_F_DORMANT)),
-        sets=_read_sets(nft, table),
+        sets=_read_sets(nft, table, now),
         counters=read_counters(nft, table),
     )
     # a table that its owner leaves, by closing its socket, vanishes or is orphaned without a new generation
@@ -93,13 +96,13 @@ def _read_rules(nft: NftSocket, table: str) -> defaultdict[str, list[str]]:
     return rules
 
 
-def _read_sets(nft: NftSocket, table: str) -> dict[str, ObservedSet]:
+def _read_sets(nft: NftSocket, table: str, now: float) -> dict[str, ObservedSet]:
     sets: dict[str, ObservedSet] = {}
     for name, fields in _set_heads(nft, table):
         family = _family(fields)
         expiring = bool(number(fields.get(SetAttr.FLAGS)) & uapi.SET_TIMEOUT)
         # the elements of a set that has to go anyway do not matter, and a foreign one may be huge: dumps are quadratic
-        elements = frozenset() if family is None else _read_elements(nft, table, name, family)
+        elements = frozenset() if family is None else _read_elements(nft, table, name, family, now)
         if elements is None:
             family, elements = None, frozenset()  # in a shape that only making it anew mends
         sets[name] = ObservedSet(name, family, expiring, elements)
@@ -118,14 +121,16 @@ def _set_heads(nft: NftSocket, table: str) -> list[tuple[str, dict[int, bytes]]]
 def _family(fields: dict[int, bytes]) -> Family | None:
     """The family of a set as edged makes it; None for any other shape."""
     plain = number(fields.get(SetAttr.FLAGS)) & ~uapi.SET_TIMEOUT == uapi.SET_INTERVAL
-    if not plain or number(fields.get(SetAttr.TIMEOUT)):  # a default timeout would end elements that have no end
+    # a default timeout would end elements that have no end, a size refuse them, an expression decide for itself what matches
+    limited = number(fields.get(SetAttr.TIMEOUT)) or number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
+    if not plain or limited or SetAttr.EXPR in fields or SetAttr.EXPRESSIONS in fields:
         return None
     return _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
 
 
-def _read_elements(nft: NftSocket, table: str, name: str, family: Family) -> frozenset[Element] | None:
+def _read_elements(nft: NftSocket, table: str, name: str, family: Family, now: float) -> frozenset[Element] | None:
     replies = nft.dump(Msg.GETSETELEM, text(ElemAttr.LIST_TABLE, table) + text(ElemAttr.LIST_SET, name))
-    return decode_elements(family, (reply.attributes.get(ElemAttr.LIST_ELEMENTS, b"") for reply in replies))
+    return decode_elements(family, (reply.attributes.get(ElemAttr.LIST_ELEMENTS, b"") for reply in replies), now)
 
 
 def read_counters(nft: NftSocket, table: str) -> dict[str, CounterValue]:

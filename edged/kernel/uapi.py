@@ -115,9 +115,13 @@ class SetAttr:
     FLAGS: Final = 3
     KEY_TYPE: Final = 4
     KEY_LEN: Final = 5
+    DESC: Final = 9
+    DESC_SIZE: Final = 1
     ID: Final = 10
     TIMEOUT: Final = 11
     USERDATA: Final = 13
+    EXPR: Final = 17
+    EXPRESSIONS: Final = 18
 
 
 SET_ANONYMOUS: Final = 0x01
@@ -134,7 +138,10 @@ class ElemAttr:
     KEY: Final = 1
     FLAGS: Final = 3
     TIMEOUT: Final = 4
+    EXPIRATION: Final = 5
     USERDATA: Final = 6
+    EXPR: Final = 7
+    EXPRESSIONS: Final = 11
 
 
 ELEM_INTERVAL_END: Final = 1

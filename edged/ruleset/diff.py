@@ -103,11 +103,12 @@ def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
         # emptied first: they may jump to one another, and a chain that is jumped to cannot go (EBUSY)
         if left.fingerprints:
             yield FillChain(Chain(left.name))
-    for left in obsolete:
-        yield RemoveChain(left.name)
+    # sets before chains: the elements of a stranger's verdict map may name a chain
     for name in observed.sets:
         if name not in desired.sets_by_name:
             yield RemoveSet(name)
+    for left in obsolete:
+        yield RemoveChain(left.name)
     counters = {counter.name for counter in desired.counters}
     for name in observed.counters:
         if name not in counters:

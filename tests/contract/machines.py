@@ -11,6 +11,7 @@ from typing import Protocol
 from edged.kernel import Kernel
 from edged.kernel.fake import FakeHost, FakeKernel
 from edged.kernel.linux import LinuxKernel
+from tests.contract.tables import NOW
 
 _numbers = itertools.count()
 
@@ -107,12 +108,12 @@ class LinuxMachine:
             raise RuntimeError(f"nft -f: {done.stderr}")
 
     def connect(self) -> LinuxKernel:
-        self._opened.append(LinuxKernel(netns=self.name))
+        self._opened.append(LinuxKernel(netns=self.name, clock=lambda: NOW))
         return self._opened[-1]
 
     def inherit(self, kernel: Kernel) -> LinuxKernel:
         assert isinstance(kernel, LinuxKernel)
-        self._opened.append(LinuxKernel(fileno=os.dup(kernel.fileno())))
+        self._opened.append(LinuxKernel(fileno=os.dup(kernel.fileno()), clock=lambda: NOW))
         kernel.close()
         return self._opened[-1]
 

@@ -28,7 +28,7 @@ from edged.ruleset.tree import (
     Transport,
 )
 from tests.contract.machines import LinuxMachine
-from tests.contract.tables import DROPPED, SMALL, with_chain
+from tests.contract.tables import DROPPED, NOW, SMALL, prefix, with_chain, with_set
 from tests.contract.test_kernel import assert_holds, bring
 
 BLOCK_TEXT = "tcp dport 25 ip saddr @pool4 counter name op25b_up_ip_drop drop"
@@ -117,6 +117,7 @@ def test_an_edit_of_any_other_kind_of_rule(linux: LinuxMachine, rule: Rule, body
 FORGED = '"edged:op25b.block:0123456789abcdef:01234567"'
 
 INTRUSIONS = [
+    "add chain inet edged foreign; add map inet edged m { type ipv4_addr : verdict; elements = { 1.1.1.1 : jump foreign }; }",
     "insert rule inet edged forward accept",
     "add rule inet edged op25b accept",
     f"add rule inet edged op25b accept comment {FORGED}",
@@ -167,6 +168,8 @@ REPLACEMENTS = [
     ("pool4", "{ type ipv6_addr; flags interval; }"),
     ("free4", "{ type ipv4_addr; flags interval; }"),
     ("free4", "{ type ipv4_addr; flags interval,timeout; timeout 1h; }"),
+    ("pool4", "{ type ipv4_addr; flags interval; size 1; }"),
+    ("pool4", "{ type ipv4_addr; flags interval; limit rate 1/hour burst 1 packets; }"),
 ]
 
 
@@ -212,3 +215,16 @@ def test_the_base_chain_is_the_same_one_after_an_update(linux: LinuxMachine) -> 
     before = chain_handle()
     bring(kernel, with_chain(SMALL, "forward", Rule("other", (PortIs(Transport.TCP, Side.SOURCE, 25),), Drop(), DROPPED)))
     assert chain_handle() == before
+
+
+@pytest.mark.parametrize("off_by", [-5 * 86400, 5 * 86400])
+def test_an_exemption_is_written_anew_when_the_clock_was_wrong(linux: LinuxMachine, off_by: int) -> None:
+    """OP-10: the kernel counts down what was left by the clock of then; a clock that is set later shows it."""
+    until = int(NOW) + 10 * 86400
+    desired = with_set(SMALL, "free4", prefix("203.0.113.9/32", until))
+    kernel = linux.connect()
+    bring(kernel, desired, now=NOW + off_by)
+    assert diff(Desired(desired), kernel.observe())
+    bring(kernel, desired)
+    assert not diff(Desired(desired), kernel.observe())
+    assert_holds(kernel, desired)

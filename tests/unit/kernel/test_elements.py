@@ -28,7 +28,7 @@ def test_ranges_come_back_whatever_the_order(family: Family, data: st.DataObject
     elements = data.draw(address_sets("any", family)).elements
     single = [nest(uapi.LIST_ELEM, element) for payload in encode_elements(family, elements, NOW) for _, element in each(payload)]
     random.Random(4).shuffle(single)
-    assert decode_elements(family, [b"".join(single)]) == frozenset(elements)
+    assert decode_elements(family, [b"".join(single)], NOW) == frozenset(elements)
 
 
 def key(address: int) -> bytes:
@@ -52,12 +52,12 @@ def test_a_range_to_the_last_address_has_no_end() -> None:
 def test_an_end_without_a_start_says_nothing() -> None:
     # nft writes one at 0.0.0.0; of a range that ran out the kernel shows the end for a while
     listed = end(0) + start(10) + end(20) + end(30)
-    assert decode_elements(Family.IPV4, [listed]) == frozenset({Element(Range(10, 19))})
+    assert decode_elements(Family.IPV4, [listed], NOW) == frozenset({Element(Range(10, 19))})
 
 
 def test_a_range_that_starts_inside_another_is_not_ours() -> None:
-    assert decode_elements(Family.IPV4, [start(10) + start(20) + end(30)]) is None
-    assert decode_elements(Family.IPV4, [start(10) + start(20)]) is None
+    assert decode_elements(Family.IPV4, [start(10) + start(20) + end(30)], NOW) is None
+    assert decode_elements(Family.IPV4, [start(10) + start(20)], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,21 @@ def test_a_range_that_starts_inside_another_is_not_ours() -> None:
     [
         ((), None),
         ((userdata("whatever"),), None),
-        ((be64(ElemAttr.TIMEOUT, 5000), attribute(ElemAttr.USERDATA, userdata("until=1800000000"))), 1_800_000_000),
+        (
+            (
+                be64(ElemAttr.TIMEOUT, 5000),
+                be64(ElemAttr.EXPIRATION, 4000),
+                attribute(ElemAttr.USERDATA, userdata("until=1800000004")),
+            ),
+            1_800_000_004,
+        ),
         ((be64(ElemAttr.TIMEOUT, 5000),), FOREIGN_END),
         ((be64(ElemAttr.TIMEOUT, 5000), attribute(ElemAttr.USERDATA, userdata("until=soon"))), FOREIGN_END),
         ((attribute(ElemAttr.USERDATA, userdata("until=1800000000")),), FOREIGN_END),
     ],
 )
 def test_an_end_counts_only_where_timeout_and_comment_agree(more: tuple[bytes, ...], until: int | None) -> None:
-    assert decode_elements(Family.IPV4, [start(10, *more) + end(20)]) == frozenset({Element(Range(10, 19), until)})
+    assert decode_elements(Family.IPV4, [start(10, *more) + end(20)], NOW) == frozenset({Element(Range(10, 19), until)})
 
 
 @pytest.mark.parametrize(
@@ -98,5 +105,5 @@ def test_many_elements_are_split_into_messages_between_ranges() -> None:
     assert [
         element
         for payload in payloads
-        for element in sorted(decode_elements(Family.IPV6, [payload]) or (), key=lambda e: e.range)
+        for element in sorted(decode_elements(Family.IPV6, [payload], NOW) or (), key=lambda e: e.range)
     ] == list(many)
