@@ -155,13 +155,14 @@ class Guardian:
         claimed = False
         for _ in range(_ROLLBACK_TRIES):
             try:
-                if not claimed:
-                    if self._daemon_rolls_back():
-                        return True
-                    claimed = self._claim()
+                if not claimed and self._daemon_rolls_back():
+                    return True
+                # an `edged apply` between the claim and the restoring would be undone by it
+                with self.state.turn():
+                    claimed = claimed or self._claim()
                     if not claimed:
                         return False
-                restore(self.kernel, self.last_good, self.clock)
+                    restore(self.kernel, self.last_good, self.clock)
             except (EdgedError, OSError) as error:
                 if not claimed and self._note(change) is None:
                     return False

@@ -12,6 +12,7 @@ hold the operator's configuration, hence 0600. Every failure is an EdgedError th
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edged.clock import Clock, SystemClock
-from edged.errors import EdgedError
+from edged.errors import EdgedError, Refused
 
 if TYPE_CHECKING:
     from edged.loader import Configuration
@@ -162,6 +163,28 @@ class StateFolder:
         """The digest of the files that were rolled back, until others are kept as good."""
         stored = self._read(_REJECTED)
         return str(stored.get("digest")) if stored else None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One process at a time changes the policy without a daemon. Raises Refused where another is at it.
+
+        The lock is the kernel's, on the folder itself, and ends with its process. Where there is no folder, nothing can wait for
+        a confirmation either, and nobody is kept out.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise Refused("another edged command is changing the policy; nothing was changed by this one. Try again.") from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     # --- files ---
 

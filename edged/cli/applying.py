@@ -103,9 +103,9 @@ class ByItself:
         from edged.oneshot import enforce_and_leave
         from edged.ruleset.plan import describe
 
-        refuse_while_waiting(self._state, self._clock)
         lacks = self._lacks()  # all that can fail comes before the kernel is changed
-        with open_kernel() as kernel:
+        with open_kernel() as kernel, self._state.turn():
+            refuse_while_waiting(self._state, self._clock)
             if confirm is None:
                 enforced = enforce_and_leave(kernel, self._table, self._clock.now)
                 lacks += self._keep_as_good()

@@ -69,7 +69,7 @@ def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
         why = f"the files are wrong ({len(wrong.problems)} problems; `edged check` lists them)"
         return Choice(good, (Candidate(good, Source.LAST_GOOD, why),), waited)
     if waited:
-        why = "the daemon ended before the change was confirmed, so it was rolled back; `edged reload` takes the files"
+        why = "a change still waited for confirmation at the start, so it was rolled back; `edged reload` takes the files"
     elif rejected is not None and rejected == digest(files.sources):
         why = "the files were rolled back before, for want of confirmation; `edged reload` takes them"
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edged.daemon.boot import state_folder
-from edged.errors import EdgedError
+from edged.errors import EdgedError, Refused
 from edged.kernel.fake import FakeHost
 from edged.loader import load
 from edged.state import Pending, StateFolder, digest
@@ -157,3 +157,32 @@ def test_a_digest_tells_names_and_contents_apart() -> None:
 def test_the_state_folder_is_found_also_by_a_file_that_is_wrong(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "edged.yaml").write_text(text)
     assert state_folder(tmp_path / "edged.yaml") == Path(expected.format(folder=tmp_path))
+
+
+def test_a_change_that_goes_with_the_whole_policy_condemns_its_files_only_where_others_are_good(
+    tmp_path: Path, state: StateFolder
+) -> None:
+    state.begin_confirm(PENDING)
+    assert state.abandon()
+    assert (state.pending(), state.rejected()) == (None, None)  # else every start would enforce nothing
+    state.save_last_good(load(write_files(tmp_path), now=datetime.fromtimestamp(NOW, UTC)))
+    state.begin_confirm(PENDING)
+    assert state.abandon()
+    assert (state.pending(), state.rejected()) == (None, PENDING.digest)
+    assert not state.abandon()
+
+
+def test_one_process_at_a_time_has_its_turn(state: StateFolder) -> None:
+    with state.turn():  # there is no folder yet: nobody is kept out
+        state.begin_confirm(PENDING)
+    with state.turn(), pytest.raises(Refused, match="another edged command"), StateFolder(state.path).turn():
+        pass
+    with state.turn():
+        pass
+
+
+def test_a_note_that_cannot_be_read_is_no_confirmation(state: StateFolder) -> None:
+    assert not state.waits()
+    state.begin_confirm(PENDING)
+    (state.path / "confirm.json").write_text("{")
+    assert state.waits()

@@ -27,6 +27,7 @@ from typing import Self
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.namespace import NAMESPACES
 from edged.lab import netns
+from tests.gateway import NOW
 from tests.netns.differential.netfilter import SO_RCVBUFFORCE, Trace, TraceReader, flush_conntrack, open_traces, rule_comments
 from tests.netns.differential.shots import INTERFACES, OURS, UNTRACKED, Shot
 
@@ -129,7 +130,7 @@ class World:
         _run("ip", "-n", self.around, "-batch", "-", given="\n".join(f"link set {name} up" for name in INTERFACES))
         self.nft(TRACER)
         netns.set_sysctls(self.router, _CONNTRACK)
-        self.kernel = self._sockets.enter_context(closing(LinuxKernel(self.router)))
+        self.kernel = self._sockets.enter_context(closing(LinuxKernel(self.router, clock=lambda: NOW)))
         self.traces = self._sockets.enter_context(open_traces(self.router))
         self.asked = self._sockets.enter_context(netns.open_socket(self.router, socket.AF_NETLINK, socket.SOCK_RAW, 12))
         self._out = {name: self._packet_socket(self.around, name) for name in INTERFACES}

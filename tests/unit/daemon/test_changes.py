@@ -201,7 +201,7 @@ def test_a_daemon_that_dies_in_the_window_rolls_back_at_its_next_start_and_at_no
         changes = await begun(rig)
         assert not observes(rig)
         assert changes.record.source is Source.LAST_GOOD
-        assert "before the change was confirmed" in changes.record.why_not_files
+        assert "waited for confirmation at the start" in changes.record.why_not_files
         assert rig.state.pending() is None
         before = rig.host.generation
         rig.kernel.close()
