@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from edged.errors import KernelError
@@ -15,11 +16,11 @@ from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
 from edged.kernel.probe import probe
 from edged.kernel.refusals import ruleset_changed, stale_where_time_ran_out
-from edged.ruleset.observed import CounterValue, Observed
+from edged.ruleset.observed import CounterValue, Observed, ObservedTable
 from edged.ruleset.plan import Plan
 
 _TABLE = "edged"
-_ATTEMPTS = 20  # a dump takes a fraction of a millisecond; whoever commits that often for that long is a fault by itself
+_ATTEMPTS = 100  # within some two seconds; whoever commits without a pause for that long is a fault by itself
 _GENERATIONS = 1 << 32
 
 Result = TypeVar("Result")
@@ -56,16 +57,16 @@ class LinuxKernel:
 
     def observe(self) -> Observed:
         """Our table as it stands. Raises KernelError, also where others commit faster than it can be read."""
-        generation, table = self._consistent(lambda: read_table(self._nft, _TABLE, self._clock()))
+        generation, table = self._consistent(lambda: read_table(self._nft, _TABLE, self._clock()), _without_counts)
         return Observed(generation, table)
 
     def counters(self) -> Mapping[str, CounterValue]:
         """Our named counters alone, empty where the table is missing. Raises KernelError."""
-        return self._consistent(lambda: read_counters(self._nft, _TABLE))[1]
+        return self._consistent(lambda: read_counters(self._nft, _TABLE), frozenset)[1]
 
     def foreign_flowtables(self) -> tuple[Flowtable, ...]:
         """The flowtables on this machine; the flows in them pass every rule unseen (G-5). Raises KernelError."""
-        return self._consistent(lambda: read_flowtables(self._nft))[1]
+        return self._consistent(lambda: read_flowtables(self._nft), frozenset)[1]
 
     def check(self, plan: Plan, *, now: float) -> None:
         """Let the kernel judge the plan without applying it. Raises as apply does."""
@@ -99,16 +100,33 @@ class LinuxKernel:
             return None
         return Batch(encode_plan(plan, now), plan.generation)
 
-    def _consistent(self, read: Callable[[], Result]) -> tuple[int, Result]:
+    def _consistent(self, read: Callable[[], Result], gist: Callable[[Result], object]) -> tuple[int, Result]:
         """What was read while no commit came in between, and the generation that it was."""
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            time.sleep(min(attempt, 10) / 1000)  # whoever is at work comes to an end
             before = self.generation()
             self._nft.settle()
             try:
-                found = read()
+                found = self._untorn(read, gist)
             except DumpTornError:
                 continue
             self._nft.settle()
             if self.generation() == before:
                 return before, found
-        raise KernelError(f"the ruleset cannot be read: another program changed it {_ATTEMPTS} times while it was being listed")
+        raise KernelError(
+            f"the ruleset cannot be read: another program worked on it each of {_ATTEMPTS} times that it was listed. "
+            "Look for that program with: nft monitor"
+        )
+
+    def _untorn(self, read: Callable[[], Result], gist: Callable[[Result], object]) -> Result:
+        """What was read, twice with the same gist where it came in parts: another's dry run tears those without a word."""
+        resumptions = self._nft.resumptions
+        found = read()
+        if self._nft.resumptions != resumptions and gist(read()) != gist(found):
+            raise DumpTornError
+        return found
+
+
+def _without_counts(table: ObservedTable | None) -> object:
+    """The table without what counts on by itself."""
+    return table and replace(table, counters=dict.fromkeys(table.counters, CounterValue()))

@@ -40,6 +40,7 @@ class NftSocket:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         self._buffer = memoryview(bytearray(_RECEIVE_SIZE))
         self._sequence = 0
+        self.resumptions = 0  # how many dumps came in parts
         self._errors_waiting()  # what a former holder of the descriptor did not come to read
 
     @property
@@ -75,11 +76,18 @@ class NftSocket:
                     return None
 
     def dump(self, kind: int, body: bytes = b"", family: int = uapi.NFPROTO_INET) -> list[Reply]:
-        """All objects of a kind. Raises DumpTornError where a commit came in between, KernelError."""
+        """All objects of a kind. Raises DumpTornError where a commit came in between, KernelError.
+
+        The kernel gives a long dump in parts and finds its place again by counting, also what others' transactions have put
+        there for the time being: where one was taken back in between (a dry run), it skips or repeats, and no flag and no
+        generation tells. `resumptions` counts the dumps that came in parts.
+        """
         sequence = self._request(kind, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, body, family)
         found: list[Reply] = []
+        parts = 0
         torn = False
         while True:
+            had = len(found)
             for reply in self._receive():
                 if reply.sequence != sequence:
                     continue
@@ -92,7 +100,9 @@ class NftSocket:
                 elif torn:
                     raise DumpTornError
                 else:
+                    self.resumptions += parts + (len(found) > had) > 1  # a part may hold but the end
                     return found
+            parts += len(found) > had
 
     def _request(self, kind: int, flags: int, body: bytes, family: int) -> int:
         self._sequence += 1

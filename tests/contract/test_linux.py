@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -198,6 +198,26 @@ def test_what_is_observed_is_of_one_generation(linux: LinuxMachine) -> None:
             seen.update(matching)
     assert not faults
     assert seen == {0, 1}
+
+
+@pytest.mark.parametrize("length", [1, 100])
+def test_dry_runs_of_others_do_not_tear_what_is_observed(linux: LinuxMachine, length: int) -> None:
+    """They put rules between ours and take them back, without a generation of their own; long dumps lose their place."""
+    other, reader = linux.connect(), linux.connect()
+    ours = tuple(Rule(f"ours{n}", (PortIs(Transport.TCP, Side.SOURCE, n + 1),), Drop()) for n in range(length))
+    table = with_chain(SMALL, "op25b", *ours)
+    bring(other, table)
+    theirs = tuple(Rule(f"theirs{n}", (PortIs(Transport.UDP, Side.SOURCE, n + 1),), Drop()) for n in range(300))
+    tried = diff(Desired(with_chain(table, "op25b", *theirs)), other.observe())
+    seen = 0
+    with meanwhile(lambda: other.check(tried, now=NOW)) as faults:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            with suppress(KernelError):  # an honest answer where the other leaves no time to read
+                assert not diff(Desired(table), reader.observe())
+                seen += 1
+    assert not faults
+    assert seen
 
 
 def test_two_writers_do_not_overwrite_each_other(linux: LinuxMachine) -> None:
