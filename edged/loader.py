@@ -8,11 +8,12 @@ Nothing past this module sees a dict, a string that stands for an address, or a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
+from edged.addresses import Family
 from edged.config.document import Document, read_document
 from edged.config.files import DiskFiles, Files, Unreadable, shown_path
 from edged.config.gateway import EdgedFile, PoolName
@@ -24,6 +25,9 @@ from edged.config.validate import not_a_mapping, validate, word_expected
 from edged.policies import POLICIES, Mode, Policy, Site
 from edged.ruleset.compile import compile_table
 from edged.ruleset.tree import Table
+
+if TYPE_CHECKING:
+    from edged.packed import Entries
 
 __all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load", "schema"]
 
@@ -47,6 +51,7 @@ class Configuration:
     policies: tuple[PlacedPolicy, ...]
     warnings: tuple[Problem, ...]
     sources: Mapping[Path, bytes]
+    lists: Mapping[str, Mapping[Family, Entries]] = field(default_factory=dict)  # those in force, by name; read by others
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,7 +60,7 @@ class Configuration:
 
     def site(self) -> Site:
         """The gateway as its policies see it."""
-        return _site(self.edged, self.places)
+        return _site(self.edged, self.places, self.lists)
 
     def table(self, now: int) -> Table:
         """The table that enforces every policy that is not off; `now` (seconds since the epoch) ends exemptions."""
@@ -75,9 +80,16 @@ def load(path: Path, *, now: datetime, files: Files | None = None) -> Configurat
     return _Load(path, now, files or DiskFiles()).configuration()
 
 
-def _site(edged: EdgedFile, places: Document) -> Site:
-    pools = {PoolName.DYNAMIC: edged.pools.dynamic, PoolName.STATIC: edged.pools.static}
-    return Site(edged.gateway.access, edged.gateway.upstream, pools, edged.never_block, places.at("never_block"))
+def _site(edged: EdgedFile, places: Document, lists: Mapping[str, Mapping[Family, Entries]]) -> Site:
+    return Site(
+        edged.gateway.access,
+        edged.gateway.upstream,
+        {PoolName.DYNAMIC: edged.pools.dynamic, PoolName.STATIC: edged.pools.static},
+        edged.never_block,
+        places.at("never_block"),
+        edged.marks.generation,
+        lists,
+    )
 
 
 class _Load:
@@ -108,7 +120,7 @@ class _Load:
     def review(self, document: Document, edged: EdgedFile, policies: Iterable[PlacedPolicy]) -> None:
         """Note what only shows across keys and files."""
         self.add(document.problem(finding) for finding in review(edged))
-        site, now = _site(edged, document), int(self.loading.now.timestamp())
+        site, now = _site(edged, document, {}), int(self.loading.now.timestamp())
         for policy in policies:
             if policy.settings.mode is not Mode.OFF:
                 self.add(policy.places.problem(finding) for finding in policy.settings.review(site, now))

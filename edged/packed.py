@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from edged.addresses import Family, Prefix, span
 
 Packed: TypeAlias = NDArray[Any]  # u4 for IPv4, S16 for IPv6
-_DTYPES = {Family.IPV4: np.dtype("=u4"), Family.IPV6: np.dtype("S16")}
 
 
 def pack(family: Family, wire: bytes | bytearray) -> Packed:
     """The addresses that stand one after the other in network byte order, packed."""
-    return np.frombuffer(wire, ">u4").astype("=u4") if family is Family.IPV4 else np.frombuffer(wire, "S16")
+    packed: Packed = np.frombuffer(wire, ">u4").astype("=u4") if family is Family.IPV4 else np.frombuffer(wire, "S16")
+    return packed
 
 
 def unpack(family: Family, packed: Packed) -> bytes:
@@ -47,7 +47,8 @@ def masked(family: Family, packed: Packed, length: int) -> Packed:
         return packed
     mask = ((1 << family.bits) - (1 << (family.bits - length))).to_bytes(family.bits // 8, "big")
     if family is Family.IPV4:
-        return packed & pack(family, mask)[0]
+        network: Packed = packed & pack(family, mask)[0]
+        return network
     octets = np.frombuffer(packed.tobytes(), np.uint8).reshape(-1, 16) & np.frombuffer(mask, np.uint8)
     return np.frombuffer(octets.tobytes(), "S16")
 
@@ -147,6 +148,10 @@ class Keys:
         """The keys of these network addresses."""
         wire = b"".join(network.to_bytes(family.bits // 8, "big") for network in networks)
         return Keys(family, length, np.unique(pack(family, wire)))
+
+    def none(self) -> Keys:
+        """No key, of the same family and length."""
+        return Keys(self.family, self.length, self.addresses[:0])
 
     @cached_property
     def digest(self) -> str:

@@ -16,10 +16,12 @@ from edged.ruleset.tree import (
     CameIn,
     ConntrackDirection,
     DirectionIs,
+    GenerationIs,
     GoesOut,
     IsFamily,
     Match,
     PortIs,
+    PrefixIn,
     RateAbove,
     Rule,
     Side,
@@ -124,6 +126,11 @@ def _holds(site: Site, explained: Explanation, match: Match) -> str:
             return f"{_address(site, packet.source if side is Side.SOURCE else packet.destination)} is in set {name}"
         case AddressNotIn(side, _, name):
             return f"{_address(site, packet.source if side is Side.SOURCE else packet.destination)} is not in set {name}"
+        case PrefixIn(side, _, length, name, _):
+            end = _address(site, packet.source if side is Side.SOURCE else packet.destination)
+            return f"the /{length} around {end} is in set {name}"
+        case GenerationIs():
+            return "its connection was judged by the present lists"
         case StateIn(states):
             return f"its connection is {' or '.join(state.value for state in states)}"
         case DirectionIs(direction):

@@ -35,4 +35,9 @@ MarkMask = Annotated[int, PlainValidator(_mask), WithJsonSchema({"type": "intege
 class Marks(Section):
     """The marks; fields are allotted from the mask's lowest bit up, and every write keeps the other bits."""
 
+    @property
+    def generation(self) -> int:
+        """The bits of a connection's mark that hold the generation its verdict is from."""
+        return 0xFF * (self.mask & -self.mask)
+
     mask: MarkMask = Field(0x00FFFF00, description="at least 12 neighbouring bits that nothing else on this gateway uses")

@@ -18,6 +18,7 @@ from edged.ruleset.plan import (
     AddChain,
     AddCounter,
     AddElements,
+    AddKeys,
     AddSet,
     AdoptTable,
     CreateTable,
@@ -27,8 +28,11 @@ from edged.ruleset.plan import (
     RemoveChain,
     RemoveCounter,
     RemoveElements,
+    RemoveKeys,
     RemoveSet,
+    ReplaceSet,
     Step,
+    VoidGeneration,
     describe,
 )
 
@@ -91,9 +95,9 @@ def _reason(step: Step) -> Reason:
     match step:
         case CreateTable() | AdoptTable() | DestroyTable():
             return Reason.TABLE_REPLACED
-        case AddChain() | FillChain() | RemoveChain():
+        case AddChain() | FillChain() | RemoveChain() | VoidGeneration():
             return Reason.RULES_CHANGED
-        case AddSet() | AddElements() | RemoveElements() | RemoveSet():
+        case AddSet() | AddElements() | RemoveElements() | AddKeys() | RemoveKeys() | ReplaceSet() | RemoveSet():
             return Reason.SETS_CHANGED
         case AddCounter() | RemoveCounter():
             return Reason.COUNTERS_CHANGED

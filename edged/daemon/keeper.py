@@ -27,7 +27,7 @@ from edged.errors import EdgedError, KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.plan import Desired, Lock
-from edged.ruleset.tree import Table
+from edged.ruleset.tree import AddressSet, Table
 
 _log = logging.getLogger(__name__)
 
@@ -192,7 +192,8 @@ class Keeper:
             table = tables.table(int(now))
         except ValueError as error:
             raise EdgedError(f"the policies do not fit together: {error}; what is in force stays in force") from error
-        ends = min((each.until for made in table.sets for each in made.elements if each.until is not None), default=float("inf"))
+        ranges = (made for made in table.sets if isinstance(made, AddressSet))
+        ends = min((each.until for made in ranges for each in made.elements if each.until is not None), default=float("inf"))
         return _Held(tables, Desired(table, self._lock), ends)
 
     def _judge(self, desired: Desired) -> None:

@@ -126,7 +126,7 @@ class _Daemon:
     async def _open_kernel(self, opened: AsyncExitStack) -> None:
         """The keeper over the owning socket; it leaves the policy in force whenever it is closed."""
         events = opened.enter_context(closing(NftEvents()))  # before the first change, so that none after it is missed
-        kernel = open_owner(self.systemd)
+        kernel = open_owner(self.systemd, events.hushed)
         self.totals = Totals(opened.enter_context(closing(LinuxKernel())).counters)
         suspects = Suspects()
         try:

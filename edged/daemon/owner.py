@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from edged.daemon.systemd import Systemd
 from edged.errors import KernelError
@@ -21,27 +23,27 @@ class _UnusableError(Exception):
     """The inherited descriptor cannot be used; the text says why."""
 
 
-def open_owner(systemd: Systemd) -> LinuxKernel:
+def open_owner(systemd: Systemd, hush: Callable[[], AbstractContextManager[None]]) -> LinuxKernel:
     """The kernel by the socket that owns, or shall own, the table; systemd keeps it from now on. Raises KernelError."""
     inherited = systemd.take_owner()
     if inherited is not None:
         try:
-            return _taken_over(inherited)
+            return _taken_over(inherited, hush)
         except _UnusableError as why:
             _log.warning("the socket that systemd kept for edged cannot be used, a new one takes its place: %s", why)
-    kernel = LinuxKernel()
+    kernel = LinuxKernel(hush=hush)
     # kept before it owns anything: a table with an owner but without persist would go with a process that dies here
     systemd.keep_owner(kernel.fileno())
     return kernel
 
 
-def _taken_over(descriptor: int) -> LinuxKernel:
+def _taken_over(descriptor: int, hush: Callable[[], AbstractContextManager[None]]) -> LinuxKernel:
     """Raises _UnusableError; the descriptor is closed then."""
     kernel = None
     try:
         if _namespace(descriptor) != _own_namespace():
             raise _UnusableError("it is of another network namespace")
-        kernel = LinuxKernel(fileno=descriptor)
+        kernel = LinuxKernel(fileno=descriptor, hush=hush)
         table = kernel.observe().table
     except (KernelError, OSError) as error:
         _close(descriptor)

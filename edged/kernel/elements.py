@@ -1,4 +1,4 @@
-"""Elements of interval sets: address ranges out to the kernel and back.
+"""Elements of sets: address ranges out to the kernel and back, and addresses by the million, out only.
 
 The kernel keeps a range as two elements, its start and its end (exclusive, flag 1). A range up to the last address has no
 end element. nft writes an end at 0.0.0.0 too ("nothing up to here"); an end without a start before it says nothing.
@@ -50,6 +50,21 @@ def encode_elements(family: Family, elements: Iterable[Element], now: float) -> 
 def encode_bounds(family: Family, elements: Iterable[Element]) -> Iterator[bytes]:
     """The same for taking elements out: by their bounds alone."""
     return encode_elements(family, (Element(element.range) for element in elements), 0.0)
+
+
+def encode_keys(family: Family, wire: bytes) -> Iterator[bytes]:
+    """The addresses that stand one after the other in network byte order, as encode_elements gives ranges: for hash sets."""
+    import numpy as np  # noqa: PLC0415  without long lists nobody waits for it
+
+    width = family.bits // 8
+    head = nest(uapi.LIST_ELEM, _key(bytes(width)))[:-width]
+    keys = np.frombuffer(wire, np.uint8).reshape(-1, width)
+    for first in range(0, len(keys), in_one := MESSAGE_LIMIT // (len(head) + width)):
+        some = keys[first : first + in_one]
+        elements = np.empty((len(some), len(head) + width), np.uint8)
+        elements[:, : len(head)] = np.frombuffer(head, np.uint8)
+        elements[:, len(head) :] = some
+        yield elements.tobytes()
 
 
 def _encode_element(family: Family, element: Element, now: float) -> bytes:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from edged.addresses import Family
 from edged.kernel import uapi
 from edged.kernel.attrs import attribute, be32, be64, nest, text
 from edged.kernel.batch import Message
-from edged.kernel.elements import encode_bounds, encode_elements
+from edged.kernel.elements import encode_bounds, encode_elements, encode_keys
 from edged.kernel.identity import comment_of
 from edged.kernel.refusals import rule_label
 from edged.kernel.rules import encode_rule
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset import plan as steps
 from edged.ruleset.plan import Lock, Plan, Step, describe
-from edged.ruleset.tree import AddressSet, Chain, Rule
+from edged.ruleset.tree import AddressSet, Chain, PrefixSet, Rule
+
+if TYPE_CHECKING:
+    from edged.packed import Keys
 
 FLAGS_OF = {
     Lock.NONE: 0,
@@ -35,7 +38,7 @@ def encode_plan(plan: Plan, now: float) -> tuple[Message, ...]:
     emptied = chains_to_empty(plan)
     messages: list[Message] = []
     for step in plan.steps:
-        if emptied and isinstance(step, steps.FillChain | steps.RemoveChain):
+        if emptied and isinstance(step, steps.ReplaceSet | steps.FillChain | steps.RemoveChain):
             messages += (_flush(plan.table, name) for name in emptied)
             emptied = ()
         messages += _encode_step(step, plan.table, now)
@@ -75,6 +78,16 @@ def _encode_step(step: Step, table: str, now: float) -> Iterator[Message]:
         case steps.RemoveElements(target, elements):
             for chunk in encode_bounds(target.family, elements):
                 yield Message(Msg.DELSETELEM, 0, _element_list(table, target.name, chunk), label)
+        case steps.AddKeys(wide, keys):
+            yield from _keys(Msg.NEWSETELEM, uapi.NLM_F_CREATE, table, wide, keys, label)
+        case steps.RemoveKeys(wide, keys):
+            yield from _keys(Msg.DELSETELEM, 0, table, wide, keys, label)
+        case steps.ReplaceSet(wide):
+            yield Message(Msg.DELSET, 0, text(SetAttr.TABLE, table) + text(SetAttr.NAME, wide.name), label)
+            yield Message(Msg.NEWSET, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _set(table, wide), label)
+            yield from _keys(Msg.NEWSETELEM, uapi.NLM_F_CREATE, table, wide, wide.keys, label)
+        case steps.VoidGeneration():
+            pass  # conntrack's, before the batch
         case steps.AddChain(chain):
             yield Message(Msg.NEWCHAIN, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _chain(table, chain), label)
         case steps.FillChain(chain):
@@ -98,8 +111,11 @@ def _counter_head(table: str, name: str) -> bytes:
     return text(ObjAttr.TABLE, table) + text(ObjAttr.NAME, name) + be32(ObjAttr.TYPE, uapi.OBJECT_COUNTER)
 
 
-def _set(table: str, made: AddressSet) -> bytes:
-    flags = uapi.SET_INTERVAL | (uapi.SET_TIMEOUT if made.expiring else 0)
+def _set(table: str, made: AddressSet | PrefixSet) -> bytes:
+    if isinstance(made, PrefixSet):
+        flags, sized = 0, nest(SetAttr.DESC, be32(SetAttr.DESC_SIZE, made.size))
+    else:
+        flags, sized = uapi.SET_INTERVAL | (uapi.SET_TIMEOUT if made.expiring else 0), b""
     return b"".join(
         (
             text(SetAttr.TABLE, table),
@@ -107,10 +123,16 @@ def _set(table: str, made: AddressSet) -> bytes:
             be32(SetAttr.FLAGS, flags),
             be32(SetAttr.KEY_TYPE, KEY_TYPE_OF[made.family]),
             be32(SetAttr.KEY_LEN, made.family.bits // 8),
+            sized,
             be32(SetAttr.ID, 1),  # the kernel asks for one; only anonymous sets are referred to by it
             attribute(SetAttr.USERDATA, _BIG_ENDIAN_KEYS),
         )
     )
+
+
+def _keys(kind: int, flags: int, table: str, wide: PrefixSet, keys: Keys, label: str) -> Iterator[Message]:
+    for chunk in encode_keys(wide.family, keys.wire):
+        yield Message(kind, flags, _element_list(table, wide.name, chunk), label)
 
 
 def _element_list(table: str, name: str, chunk: bytes) -> bytes:

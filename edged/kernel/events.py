@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edged.errors import KernelError
@@ -27,6 +28,7 @@ class _Listener:
 
     def __init__(self, opened: socket.socket, group: int) -> None:
         self._socket = opened
+        self._group = group
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
             self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, group)
@@ -35,6 +37,15 @@ class _Listener:
             raise KernelError(f"cannot listen to the kernel's events: {failed}", errno=failed.errno or 0) from failed
         self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self.lost = False
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Hear nothing meanwhile; what happened then counts as lost."""
+        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_DROP_MEMBERSHIP, self._group)
+        try:
+            yield
+        finally:
+            self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, self._group)
 
     def fileno(self) -> int:
         """The descriptor; readable when there is something to read."""

@@ -36,6 +36,7 @@ class CtKey(IntEnum):
 
     STATE = 0
     DIRECTION = 1
+    MARK = 3
 
 
 class HeaderBase(IntEnum):
@@ -105,10 +106,21 @@ def cmp(comparison: Comparison, data: bytes) -> bytes:
 
 
 @_remembered
-def bitwise_and(mask: int) -> bytes:
-    """Keep those bits of a number of 32 bits in the machine's byte order."""
-    packed = struct.pack("=I", mask)
-    return _expression("bitwise", be32(1, _REGISTER), be32(2, _REGISTER), be32(3, 4), _value(4, packed), _value(5, bytes(4)))
+def ct_set(key: CtKey) -> bytes:
+    """Have conntrack keep the register's value; does nothing where there is no connection."""
+    return _expression("ct", be32(2, key), be32(4, _REGISTER))
+
+
+@_remembered
+def bitwise(mask: bytes, flipped: bytes = b"") -> bytes:
+    """Keep the bits of the mask, then flip those others (none by default)."""
+    size, flipped = len(mask), flipped or bytes(len(mask))
+    return _expression("bitwise", be32(1, _REGISTER), be32(2, _REGISTER), be32(3, size), _value(4, mask), _value(5, flipped))
+
+
+def host32(value: int) -> bytes:
+    """A number of 32 bits in the machine's byte order, as conntrack keeps its state and marks."""
+    return struct.pack("=I", value)
 
 
 @_remembered
@@ -147,6 +159,12 @@ def verdict(code: VerdictCode, chain: str | None = None) -> bytes:
 def reject_with_reset() -> bytes:
     """Drop, and answer with a TCP reset; the packet must be TCP by then (NFT_REJECT_TCP_RST)."""
     return _expression("reject", be32(1, 1), u8(2, 0))
+
+
+@_remembered
+def reject_as_prohibited() -> bytes:
+    """Drop, and answer with ICMP of the packet's family: administratively prohibited (NFT_REJECT_ICMPX_UNREACH)."""
+    return _expression("reject", be32(1, 2), u8(2, 3))
 
 
 def queue(number: int) -> bytes:

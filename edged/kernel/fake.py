@@ -16,6 +16,7 @@ from edged.kernel.faketable import FakeTable, StepRefusedError
 from edged.kernel.probe import FEATURES
 from edged.kernel.refusals import commit_refused, ruleset_changed, stale_where_time_ran_out
 from edged.ruleset import plan as steps
+from edged.ruleset.evaluate import in_field
 from edged.ruleset.observed import CounterValue, Observed, Ownership
 from edged.ruleset.plan import Lock, Plan, Step, describe
 
@@ -30,6 +31,7 @@ class FakeHost:
     now: float = 0.0
     generation: int = 1
     table: FakeTable | None = None
+    marks: list[int] = field(default_factory=list)  # of the connections there are
     missing_features: frozenset[str] = frozenset()
     _ports: int = field(default=0, repr=False)
 
@@ -102,6 +104,9 @@ class FakeKernel:
     def apply(self, plan: Plan, *, now: float) -> int:
         """Carry the plan out, all of it or nothing, and give the generation after it."""
         table, has_changed = self._executed(plan, now)
+        for step in plan.steps:
+            if isinstance(step, steps.VoidGeneration):
+                self.host.marks = [_voided(mark, step) for mark in self.host.marks]
         if has_changed:
             self.host.table = table
             self.host.generation += 1
@@ -132,13 +137,17 @@ class FakeKernel:
             for step in plan.steps:
                 label = describe(step)
                 try:
-                    if emptied and isinstance(step, steps.FillChain | steps.RemoveChain):
+                    if emptied and isinstance(step, steps.ReplaceSet | steps.FillChain | steps.RemoveChain):
                         transaction.empty(emptied)
                         emptied = ()
                     transaction.execute(step, now)
                 except StepRefusedError as refused:
                     raise commit_refused(refused.errno, refused.label or label) from refused
         return transaction.table, transaction.has_changed
+
+
+def _voided(mark: int, step: steps.VoidGeneration) -> int:
+    return mark & ~step.mask if mark & step.mask == in_field(step.mask, step.generation) else mark
 
 
 class _Transaction:
@@ -164,6 +173,8 @@ class _Transaction:
             case steps.DestroyTable():
                 self._writable()
                 self.table, self.has_changed = None, True
+            case steps.VoidGeneration():
+                pass  # the connections', not the table's
             case _:
                 has_changed = self._writable().execute(step, self._host.now, now)
                 self.has_changed = self.has_changed or has_changed

@@ -6,15 +6,30 @@ import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from edged.addresses import Family, Range
 from edged.kernel.refusals import rule_label
 from edged.ruleset import plan as steps
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.observed import CounterValue, ObservedChain, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.plan import Lock
-from edged.ruleset.tree import AddressIn, AddressNotIn, AddressSet, Chain, Element, Goto, Hook, Jump, Rule
+from edged.ruleset.tree import (
+    AddressIn,
+    AddressNotIn,
+    AddressSet,
+    Chain,
+    Element,
+    Goto,
+    Hook,
+    Jump,
+    PrefixIn,
+    PrefixSet,
+    Rule,
+)
+
+if TYPE_CHECKING:
+    from edged.packed import Keys
 
 Thing = TypeVar("Thing")
 
@@ -57,6 +72,14 @@ class FakeSet:
 
 
 @dataclass
+class FakePrefixSet:
+    """A hash set of a fixed size; one that is replaced is another object, so copies of a table may share it."""
+
+    size: int
+    keys: Keys
+
+
+@dataclass
 class FakeChain:
     """A chain; a rule that a stranger wrote is None."""
 
@@ -71,7 +94,7 @@ class FakeTable:
     lock: Lock
     owner: int | None
     counters: dict[str, CounterValue] = field(default_factory=dict)
-    sets: dict[str, FakeSet] = field(default_factory=dict)
+    sets: dict[str, FakeSet | FakePrefixSet] = field(default_factory=dict)
     chains: dict[str, FakeChain] = field(default_factory=dict)
 
     def copy(self) -> FakeTable:
@@ -80,21 +103,16 @@ class FakeTable:
             self.lock,
             self.owner,
             dict(self.counters),
-            {name: FakeSet(each.family, each.expiring, dict(each.elements)) for name, each in self.sets.items()},
+            {name: _copy(each) for name, each in self.sets.items()},
             {name: FakeChain(each.hook, list(each.rules)) for name, each in self.chains.items()},
         )
 
     def observed(self, ownership: Ownership, clock: float) -> ObservedTable:
         """The table as `Kernel.observe` tells it."""
-        return ObservedTable(
-            ownership,
-            {
-                name: ObservedChain(name, chain.hook, tuple(fingerprint(rule) if rule else "" for rule in chain.rules))
-                for name, chain in self.chains.items()
-            },
-            {name: ObservedSet(name, held.family, held.expiring, held.alive(clock)) for name, held in self.sets.items()},
-            dict(self.counters),
-        )
+        chains = {name: _observed_chain(name, chain) for name, chain in self.chains.items()}
+        notes = {name: value for chain in chains.values() for name, value in chain.notes.items()}
+        sets = {name: _observed_set(name, held, clock, notes.get(name, "")) for name, held in self.sets.items()}
+        return ObservedTable(ownership, chains, sets, dict(self.counters))
 
     def empty(self, chain: str) -> bool:
         """Take the rules out of a chain; whether there were any."""
@@ -109,7 +127,14 @@ class FakeTable:
             case steps.AddCounter(counter):
                 return _add(self.counters, counter.name, CounterValue())
             case steps.AddSet(made):
-                return _add(self.sets, made.name, FakeSet(made.family, made.expiring))
+                return _add(self.sets, made.name, _empty(made))
+            case steps.AddKeys(wide, keys):
+                return self._add_keys(wide.name, keys)
+            case steps.RemoveKeys(wide, keys):
+                return self._remove_keys(wide.name, keys)
+            case steps.ReplaceSet(wide):
+                _remove(self.sets, wide.name, self._sets_in_use())
+                return _add(self.sets, wide.name, FakePrefixSet(wide.size, wide.keys))
             case steps.AddElements(target, elements):
                 return self._add_elements(target, elements, clock, clock - now)
             case steps.RemoveElements(target, elements):
@@ -128,7 +153,7 @@ class FakeTable:
                 assert_never(step)
 
     def _add_elements(self, target: AddressSet, elements: Iterable[Element], clock: float, offset: float) -> bool:
-        held = _existing(self.sets, target.name)
+        held = self._ranges(target.name)
         held.forget_gone(clock)
         before = len(held.elements)
         for element in elements:
@@ -141,12 +166,40 @@ class FakeTable:
         return len(held.elements) > before
 
     def _remove_elements(self, target: AddressSet, elements: Iterable[Element], clock: float) -> bool:
-        held = _existing(self.sets, target.name)
+        held = self._ranges(target.name)
         held.forget_gone(clock)
         for element in elements:
             if held.elements.pop(element.range, None) is None:
                 raise StepRefusedError(errno.ENOENT)
         return True
+
+    def _add_keys(self, name: str, keys: Keys) -> bool:
+        held = self._prefixes(name)
+        together = held.keys.plus(keys)
+        if len(together) > held.size:
+            raise StepRefusedError(errno.ENFILE)
+        has_grown = len(together) > len(held.keys)
+        self.sets[name] = FakePrefixSet(held.size, together)
+        return has_grown
+
+    def _remove_keys(self, name: str, keys: Keys) -> bool:
+        held = self._prefixes(name)
+        if len(keys.minus(held.keys)):
+            raise StepRefusedError(errno.ENOENT)
+        self.sets[name] = FakePrefixSet(held.size, held.keys.minus(keys))
+        return bool(len(keys))
+
+    def _ranges(self, name: str) -> FakeSet:
+        held = _existing(self.sets, name)
+        if not isinstance(held, FakeSet):
+            raise StepRefusedError(errno.EINVAL)
+        return held
+
+    def _prefixes(self, name: str) -> FakePrefixSet:
+        held = _existing(self.sets, name)
+        if not isinstance(held, FakePrefixSet):
+            raise StepRefusedError(errno.EINVAL)
+        return held
 
     def _fill(self, chain: Chain) -> bool:
         target = _existing(self.chains, chain.name)
@@ -190,6 +243,9 @@ TableStep = (
     | steps.AddSet
     | steps.AddElements
     | steps.RemoveElements
+    | steps.AddKeys
+    | steps.RemoveKeys
+    | steps.ReplaceSet
     | steps.AddChain
     | steps.FillChain
     | steps.RemoveChain
@@ -199,7 +255,27 @@ TableStep = (
 
 
 def _sets_of(rule: Rule) -> list[str]:
-    return [match.set for match in rule.when if isinstance(match, AddressIn | AddressNotIn)]
+    return [match.set for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)]
+
+
+def _empty(made: AddressSet | PrefixSet) -> FakeSet | FakePrefixSet:
+    return FakePrefixSet(made.size, made.keys.none()) if isinstance(made, PrefixSet) else FakeSet(made.family, made.expiring)
+
+
+def _copy(held: FakeSet | FakePrefixSet) -> FakeSet | FakePrefixSet:
+    return held if isinstance(held, FakePrefixSet) else FakeSet(held.family, held.expiring, dict(held.elements))
+
+
+def _observed_chain(name: str, chain: FakeChain) -> ObservedChain:
+    fingerprints = tuple(fingerprint(rule) if rule else "" for rule in chain.rules)
+    return ObservedChain(name, chain.hook, fingerprints, dict(rule.note for rule in chain.rules if rule and rule.note))
+
+
+def _observed_set(name: str, held: FakeSet | FakePrefixSet, clock: float, content: str) -> ObservedSet | ObservedPrefixSet:
+    if isinstance(held, FakeSet):
+        return ObservedSet(name, held.family, held.expiring, held.alive(clock))
+    known = held.keys if held.keys.digest == content else None
+    return ObservedPrefixSet(name, held.keys.family, held.size, content, len(held.keys), known)
 
 
 def _existing(objects: dict[str, Thing], name: str) -> Thing:

@@ -1,11 +1,11 @@
 """Who a rule in the kernel is: its comment, and whether its body is still the one that was written with the comment.
 
-    comment  edged:<rule>:<fingerprint>:<body>
+    comment  edged:<rule>:<fingerprint>:<body>[:<note>=<value>]
 
 The fingerprint says which rule of the tree it was; the body digest is taken over the expressions, so that an edit in place
 (`nft replace rule` with the comment kept) shows. The kernel does not give back the bytes it got: it adds attributes, reorders
 them and counts. So the digest is taken over the attributes that carry the meaning, listed below, and comes out the same from
-the bytes sent and from the bytes dumped.
+the bytes sent and from the bytes dumped. The note is the rule's own (tree.Rule.note), for content that is never read back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from edged.ruleset.tree import Rule
 
 COMMENT_LIMIT = 128  # NFTNL_UDATA_COMMENT_MAXLEN; nft shows no longer ones
 _NAME_LIMIT = COMMENT_LIMIT - len("edged:" + ":" + "0" * 16 + ":" + "0" * 8)
-_COMMENT = re.compile(r"edged:(?P<rule>.*):(?P<fingerprint>[0-9a-f]{16}):(?P<body>[0-9a-f]{8})")
+_COMMENT = re.compile(
+    r"edged:(?P<rule>.*):(?P<fingerprint>[0-9a-f]{16}):(?P<body>[0-9a-f]{8})(?::(?P<note>[a-z0-9_]+)=(?P<value>[0-9a-f]+))?"
+)
 _COMMENT_TYPE = 0  # NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT
 
 
@@ -87,7 +89,8 @@ def _value_or_verdict(payload: bytes) -> bytes:
 
 def comment_of(rule: Rule, expressions: bytes) -> bytes:
     """The rule's userdata: its comment as nft writes one. A name too long for nft is cut; the fingerprint covers all of it."""
-    return userdata(f"edged:{rule.name[:_NAME_LIMIT]}:{fingerprint(rule)}:{body_digest(expressions)}")
+    note = ":{}={}".format(*rule.note) if rule.note else ""
+    return userdata(f"edged:{rule.name[: _NAME_LIMIT - len(note)]}:{fingerprint(rule)}:{body_digest(expressions)}{note}")
 
 
 def userdata(comment: str) -> bytes:
@@ -113,3 +116,9 @@ def fingerprint_in(comment_data: bytes | None, expressions: bytes) -> str:
     if found is None or found["body"] != body_digest(expressions):
         return ""
     return found["fingerprint"]
+
+
+def note_in(comment_data: bytes | None) -> tuple[str, str] | None:
+    """The note in a rule's comment; it stands whatever became of the rule, for it says what edged did beside it."""
+    found = _COMMENT.fullmatch(comment_in(comment_data))
+    return (found["note"], found["value"]) if found and found["note"] else None

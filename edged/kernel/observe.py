@@ -7,34 +7,43 @@ are parts of a foreign rule and go with it, so they are left out; their rule sho
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from edged.addresses import Family
 from edged.kernel import uapi
 from edged.kernel.attrs import number, parse, signed, string, text
 from edged.kernel.elements import decode_elements
 from edged.kernel.encode import KEY_TYPE_OF
-from edged.kernel.identity import fingerprint_in
+from edged.kernel.identity import fingerprint_in, note_in
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
-from edged.ruleset.observed import CounterValue, ObservedChain, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.observed import CounterValue, ObservedChain, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.tree import Element, Hook
 
+if TYPE_CHECKING:
+    from edged.packed import Keys
+
+_FOREIGN_TO_SETS = frozenset((SetAttr.EXPR, SetAttr.EXPRESSIONS))
 _FAMILY_OF_KEY = {(kind, family.bits // 8): family for family, kind in KEY_TYPE_OF.items()}
 
 
-def read_table(nft: NftSocket, table: str, now: float) -> ObservedTable | None:
+def read_table(nft: NftSocket, table: str, now: float, kept: Mapping[str, Keys]) -> ObservedTable | None:
     """The table, read in several dumps; None where there is none. Raises DumpTornError, KernelError.
 
-    `now` (seconds since the epoch) is the wall clock that the elements' ends are compared with.
+    `now` (seconds since the epoch) is the wall clock that the elements' ends are compared with; `kept` is what the caller last
+    put into sets of prefixes, by their names.
     """
     head = _read_head(nft, table)
     if head is None:
         return None
     flags = number(head.get(TableAttr.FLAGS))
+    chains = _read_chains(nft, table, is_dormant=bool(flags & uapi.TABLE_F_DORMANT))
+    notes = {name: value for chain in chains.values() for name, value in chain.notes.items()}
     found = ObservedTable(
         ownership=_ownership(flags, number(head.get(TableAttr.OWNER)), nft.port),
-        chains=_read_chains(nft, table, is_dormant=bool(flags & uapi.TABLE_F_DORMANT)),
-        sets=_read_sets(nft, table, now),
+        chains=chains,
+        sets=_read_sets(nft, table, now, notes, kept),
         counters=read_counters(nft, table),
     )
     # a table that its owner leaves, by closing its socket, vanishes or is orphaned without a new generation
@@ -63,7 +72,9 @@ def _read_chains(nft: NftSocket, table: str, *, is_dormant: bool) -> dict[str, O
         if string(fields.get(ChainAttr.TABLE)) != table or number(fields.get(ChainAttr.FLAGS)) & uapi.CHAIN_BINDING:
             continue
         name = string(fields.get(ChainAttr.NAME))
-        chains[name] = ObservedChain(name, None if is_dormant else _hook(fields), tuple(rules[name]))
+        fingerprints = tuple(found for found, _ in rules[name])
+        notes = dict(note for _, note in rules[name] if note)
+        chains[name] = ObservedChain(name, None if is_dormant else _hook(fields), fingerprints, notes)
     return chains
 
 
@@ -85,20 +96,27 @@ def _hook(fields: dict[int, bytes]) -> Hook | None:
     return Hook(name, signed(hook.get(ChainAttr.HOOK_PRIORITY)))
 
 
-def _read_rules(nft: NftSocket, table: str) -> defaultdict[str, list[str]]:
-    """The fingerprints of the rules of each chain, in their order."""
-    rules: defaultdict[str, list[str]] = defaultdict(list)
+def _read_rules(nft: NftSocket, table: str) -> defaultdict[str, list[tuple[str, tuple[str, str] | None]]]:
+    """The fingerprints and notes of the rules of each chain, in their order."""
+    rules: defaultdict[str, list[tuple[str, tuple[str, str] | None]]] = defaultdict(list)
     for reply in nft.dump(Msg.GETRULE, text(RuleAttr.TABLE, table)):
         fields = reply.attributes
         if string(fields.get(RuleAttr.TABLE)) == table:
-            found = fingerprint_in(fields.get(RuleAttr.USERDATA), fields.get(RuleAttr.EXPRESSIONS, b""))
-            rules[string(fields.get(RuleAttr.CHAIN))].append(found)
+            comment = fields.get(RuleAttr.USERDATA)
+            found = fingerprint_in(comment, fields.get(RuleAttr.EXPRESSIONS, b""))
+            rules[string(fields.get(RuleAttr.CHAIN))].append((found, note_in(comment)))
     return rules
 
 
-def _read_sets(nft: NftSocket, table: str, now: float) -> dict[str, ObservedSet]:
-    sets: dict[str, ObservedSet] = {}
+def _read_sets(
+    nft: NftSocket, table: str, now: float, notes: Mapping[str, str], kept: Mapping[str, Keys]
+) -> dict[str, ObservedSet | ObservedPrefixSet]:
+    sets: dict[str, ObservedSet | ObservedPrefixSet] = {}
     for name, fields in _set_heads(nft, table):
+        prefixes = _prefix_set(name, fields, notes.get(name, ""), kept.get(name))
+        if prefixes is not None:
+            sets[name] = prefixes
+            continue
         family = _family(fields)
         expiring = bool(number(fields.get(SetAttr.FLAGS)) & uapi.SET_TIMEOUT)
         # the elements of a set that has to go anyway do not matter, and a foreign one may be huge: dumps are quadratic
@@ -118,12 +136,24 @@ def _set_heads(nft: NftSocket, table: str) -> list[tuple[str, dict[int, bytes]]]
     ]
 
 
+def _prefix_set(name: str, fields: dict[int, bytes], content: str, kept: Keys | None) -> ObservedPrefixSet | None:
+    """A set in the shape of those that edged keeps networks in; its elements are not read."""
+    size = number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
+    family = _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
+    timed = number(fields.get(SetAttr.TIMEOUT))
+    if family is None or number(fields.get(SetAttr.FLAGS)) or not size or timed or not _FOREIGN_TO_SETS.isdisjoint(fields):
+        return None
+    count = number(fields[SetAttr.COUNT]) if SetAttr.COUNT in fields else None
+    known = kept is not None and kept.digest == content
+    return ObservedPrefixSet(name, family, size, content, count, kept if known else None)
+
+
 def _family(fields: dict[int, bytes]) -> Family | None:
     """The family of a set as edged makes it; None for any other shape."""
     plain = number(fields.get(SetAttr.FLAGS)) & ~uapi.SET_TIMEOUT == uapi.SET_INTERVAL
     # a default timeout would end elements that have no end, a size refuse them, an expression decide for itself what matches
     limited = number(fields.get(SetAttr.TIMEOUT)) or number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
-    if not plain or limited or SetAttr.EXPR in fields or SetAttr.EXPRESSIONS in fields:
+    if not plain or limited or not _FOREIGN_TO_SETS.isdisjoint(fields):
         return None
     return _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
 

@@ -11,6 +11,7 @@ from typing import assert_never
 from edged.addresses import Family
 from edged.kernel import expressions as ex
 from edged.kernel import uapi
+from edged.ruleset.evaluate import in_field
 from edged.ruleset.tree import (
     Accept,
     AddressIn,
@@ -20,16 +21,20 @@ from edged.ruleset.tree import (
     Continue,
     DirectionIs,
     Drop,
+    GenerationIs,
     GoesOut,
     Goto,
     IsFamily,
     Jump,
     Match,
     PortIs,
+    PrefixIn,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Transport,
@@ -90,9 +95,20 @@ class _Body:
                 self._add_address(side, family, ex.lookup(name))
             case AddressNotIn(side, family, name):
                 self._add_address(side, family, ex.lookup_missing(name))
+            case PrefixIn(side, family, length, name, _):
+                network = ((1 << family.bits) - (1 << (family.bits - length))).to_bytes(family.bits // 8, "big")
+                masked = b"" if length == family.bits else ex.bitwise(network)
+                self._add_address(side, family, masked + ex.lookup(name))
+            case GenerationIs(mask, generation):
+                value = ex.host32(in_field(mask, generation))
+                self.parts += (
+                    ex.ct(ex.CtKey.MARK), ex.bitwise(ex.host32(mask)), ex.cmp(ex.Comparison.EQUAL, value),
+                )  # fmt: skip
             case StateIn(states):
                 mask = sum(ex.STATE_BITS[state] for state in set(states))
-                self.parts += (ex.ct(ex.CtKey.STATE), ex.bitwise_and(mask), ex.cmp(ex.Comparison.NOT_EQUAL, bytes(4)))
+                self.parts += (
+                    ex.ct(ex.CtKey.STATE), ex.bitwise(ex.host32(mask)), ex.cmp(ex.Comparison.NOT_EQUAL, bytes(4)),
+                )  # fmt: skip
             case DirectionIs(direction):
                 number = 0 if direction is ConntrackDirection.ORIGINAL else 1  # IP_CT_DIR_*
                 self.parts += (ex.ct(ex.CtKey.DIRECTION), ex.cmp(ex.Comparison.EQUAL, bytes((number,))))
@@ -127,6 +143,11 @@ def _verdict(then: Verdict) -> bytes:
             return ex.verdict(ex.VerdictCode.DROP)
         case ResetTcp():
             return ex.reject_with_reset()
+        case Prohibit():
+            return ex.reject_as_prohibited()
+        case SetGeneration(mask, generation, _):
+            kept = ex.bitwise(ex.host32(mask ^ 0xFFFFFFFF), ex.host32(in_field(mask, generation)))
+            return ex.ct(ex.CtKey.MARK) + kept + ex.ct_set(ex.CtKey.MARK)
         case Jump(chain):
             return ex.verdict(ex.VerdictCode.JUMP, chain)
         case Goto(chain):

@@ -8,6 +8,7 @@ from typing import Final
 NETLINK_NETFILTER: Final = 12
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
+NETLINK_DROP_MEMBERSHIP: Final = 2
 NETLINK_CAP_ACK: Final = 10
 NETLINK_EXT_ACK: Final = 11
 NLM_F_REQUEST: Final = 0x001
@@ -122,6 +123,7 @@ class SetAttr:
     USERDATA: Final = 13
     EXPR: Final = 17
     EXPRESSIONS: Final = 18
+    COUNT: Final = 20
 
 
 SET_ANONYMOUS: Final = 0x01

@@ -36,12 +36,15 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """What conntrack says of a packet; without a connection (INVALID, untracked) there is no direction."""
+    """What conntrack says of a packet; without a connection (INVALID, untracked) there is neither direction nor mark."""
 
     state: ConntrackState = ConntrackState.NEW
     direction: ConntrackDirection | None = ConntrackDirection.ORIGINAL
+    mark: int = 0
 
     def __post_init__(self) -> None:
         tracked = self.state not in (ConntrackState.INVALID, ConntrackState.UNTRACKED)
         if tracked != (self.direction is not None):
             raise ValueError(f"a packet that is {self.state.value} has {'a' if tracked else 'no'} direction")
+        if self.mark and not tracked:
+            raise ValueError(f"a packet that is {self.state.value} has no mark")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from edged.addresses import Family, Prefix, Range, merge, of_family, segments
 from edged.config.exemption import SubscriberExemption
@@ -33,6 +34,9 @@ from edged.ruleset.tree import (
     Rule,
     Side,
 )
+
+if TYPE_CHECKING:
+    from edged.packed import Entries
 
 FamilySets = Mapping[Family, AddressSet]
 
@@ -61,6 +65,8 @@ class Site:
     pools: Mapping[PoolName, tuple[Prefix, ...]]
     never_block: tuple[Prefix, ...] = ()
     never_block_origin: Origin | None = None
+    generation_mask: int = 0x0000FF00  # the bits of a connection's mark for the generation
+    lists: Mapping[str, Mapping[Family, Entries]] = field(default_factory=dict)  # the lists in force, by name
 
     def addresses(self, names: Iterable[PoolName], family: Family) -> tuple[Range, ...]:
         """The addresses of one family whose longest prefix is in a named pool; static wins a tie (OP-5)."""

@@ -17,11 +17,13 @@ from collections.abc import Iterator
 
 from edged.errors import TableHeld
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.observed import Observed, ObservedTable, Ownership
+from edged.ruleset.generation import continued, marking
+from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.plan import (
     AddChain,
     AddCounter,
     AddElements,
+    AddKeys,
     AddSet,
     AdoptTable,
     CreateTable,
@@ -33,10 +35,13 @@ from edged.ruleset.plan import (
     RemoveChain,
     RemoveCounter,
     RemoveElements,
+    RemoveKeys,
     RemoveSet,
+    ReplaceSet,
     Step,
+    VoidGeneration,
 )
-from edged.ruleset.tree import Chain, Table
+from edged.ruleset.tree import AddressIn, AddressNotIn, AddressSet, Chain, PrefixIn, PrefixSet, Table
 
 
 def diff(desired: Desired | None, observed: Observed) -> Plan:
@@ -54,15 +59,29 @@ def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[
         if observed is not None:
             yield DestroyTable()
         return
+    table = continued(desired.table, observed)
+    for mask, generation in _generations_begun(table, observed):
+        yield VoidGeneration(mask, generation)
     if observed is None or not _can_stay(desired, observed):
         if observed is not None:
             yield DestroyTable()
         yield CreateTable(desired.lock)
-        yield from _changes(desired.table, ObservedTable(Ownership.OURS))
+        yield from _changes(table, ObservedTable(Ownership.OURS))
         return
     if desired.lock is Lock.OWNER_PERSIST and observed.ownership is Ownership.ORPHANED:
         yield AdoptTable()
-    yield from _changes(desired.table, observed)
+    yield from _changes(table, observed)
+
+
+def _generations_begun(table: Table, observed: ObservedTable | None) -> frozenset[tuple[int, int]]:
+    """The generations, with the bits they are in, that rules write which are not there yet."""
+    return frozenset(
+        (mark.mask, mark.generation)
+        for chain, mark, rule in marking(table)
+        if observed is None
+        or chain.name not in observed.chains
+        or fingerprint(rule) not in observed.chains[chain.name].fingerprints
+    )
 
 
 def _can_stay(desired: Desired, observed: ObservedTable) -> bool:
@@ -77,12 +96,15 @@ def _can_stay(desired: Desired, observed: ObservedTable) -> bool:
         and all(
             chain.name not in observed.chains or observed.chains[chain.name].hook == chain.hook for chain in desired.table.chains
         )
-        and all(
-            each.name not in observed.sets
-            or (observed.sets[each.name].family, observed.sets[each.name].expiring) == (each.family, each.expiring)
-            for each in desired.table.sets
-        )
+        and all(each.name not in observed.sets or _same_kind(each, observed.sets[each.name]) for each in desired.table.sets)
     )
+
+
+def _same_kind(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet) -> bool:
+    """Whether the present set can become the wanted one; a set of prefixes can always be replaced in its place."""
+    if isinstance(wanted, PrefixSet):
+        return True
+    return isinstance(present, ObservedSet) and (present.family, present.expiring) == (wanted.family, wanted.expiring)
 
 
 def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
@@ -90,14 +112,24 @@ def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
     for counter in desired.counters:
         if counter.name not in observed.counters:
             yield AddCounter(counter)
-    yield from _set_changes(desired, observed)
+    in_sets = tuple(step for each in desired.sets for step in _set_changes(each, observed.sets.get(each.name)))
+    yield from (step for step in in_sets if not isinstance(step, ReplaceSet))
     for chain in desired.chains:
         if chain.name not in observed.chains:
             yield AddChain(chain)
+    # the rules of a set that is replaced are gone by then, and written anew after it
+    replaced = [step for step in in_sets if isinstance(step, ReplaceSet)]
+    yield from replaced
+    replaced_names = frozenset(step.set.name for step in replaced)
     for chain in desired.chains:
         present = observed.chains.get(chain.name)
-        if (present.fingerprints if present else ()) != tuple(fingerprint(rule) for rule in chain.rules):
+        stands = (present.fingerprints if present else ()) == tuple(fingerprint(rule) for rule in chain.rules)
+        if not stands or replaced_names & sets_asked(chain):
             yield FillChain(chain)
+    yield from _removals(desired, observed)
+
+
+def _removals(desired: Table, observed: ObservedTable) -> Iterator[Step]:
     obsolete = [present for present in observed.chains.values() if present.name not in desired.chains_by_name]
     for left in obsolete:
         # emptied first: they may jump to one another, and a chain that is jumped to cannot go (EBUSY)
@@ -115,15 +147,48 @@ def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
             yield RemoveCounter(name)
 
 
-def _set_changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
-    for each in desired.sets:
-        present = observed.sets.get(each.name)
-        if present is None:
-            yield AddSet(each)
-        holds = present.elements if present else frozenset()
-        wanted = frozenset(each.elements)
-        # removal first: a range that grows overlaps its old self until that is gone (EEXIST)
-        if gone := tuple(element for element in sorted(holds - wanted, key=lambda element: element.range)):
-            yield RemoveElements(each, gone)
-        if new := tuple(element for element in each.elements if element not in holds):
-            yield AddElements(each, new)
+def sets_asked(chain: Chain) -> frozenset[str]:
+    """The sets that a chain's rules look addresses up in."""
+    return frozenset(
+        match.set for rule in chain.rules for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)
+    )
+
+
+def _set_changes(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:
+    if isinstance(wanted, PrefixSet):
+        yield from _key_changes(wanted, present)
+        return
+    if present is None:
+        yield AddSet(wanted)
+    holds = present.elements if isinstance(present, ObservedSet) else frozenset()
+    # removal first: a range that grows overlaps its old self until that is gone (EEXIST)
+    if gone := tuple(element for element in sorted(holds - frozenset(wanted.elements), key=lambda element: element.range)):
+        yield RemoveElements(wanted, gone)
+    if new := tuple(element for element in wanted.elements if element not in holds):
+        yield AddElements(wanted, new)
+
+
+def _key_changes(wanted: PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:
+    """Element by element where what is there is known and that is less work, else by a new set in the place of the old."""
+    if present is None:
+        yield AddSet(wanted)
+        yield AddKeys(wanted, wanted.keys)
+        return
+    fits = isinstance(present, ObservedPrefixSet) and present.family is wanted.family
+    if not fits or not isinstance(present, ObservedPrefixSet) or not len(wanted.keys) <= present.size <= 4 * wanted.size:
+        yield ReplaceSet(wanted)
+    elif present.content == wanted.keys.digest and present.count in (None, len(wanted.keys)):
+        return
+    elif present.keys is None or present.keys.length != wanted.keys.length or present.count not in (None, len(present.keys)):
+        yield ReplaceSet(wanted)
+    else:
+        gone, new = present.keys.minus(wanted.keys), wanted.keys.minus(present.keys)
+        # Adding and removing cost the kernel about the same, half a microsecond an element, and the removal of a whole set
+        # next to nothing; what is removed makes room only when the batch is through.
+        if len(gone) + len(new) > len(wanted.keys) or len(present.keys) + len(new) > present.size:
+            yield ReplaceSet(wanted)
+            return
+        if len(gone):
+            yield RemoveKeys(wanted, gone)
+        if len(new):
+            yield AddKeys(wanted, new)

@@ -7,7 +7,7 @@ real kernel. It never guesses: what it cannot judge, it refuses.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import assert_never
 
@@ -25,16 +25,20 @@ from edged.ruleset.tree import (
     Continue,
     DirectionIs,
     Drop,
+    GenerationIs,
     GoesOut,
     Goto,
     IsFamily,
     Jump,
     Match,
     PortIs,
+    PrefixIn,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Table,
@@ -61,12 +65,13 @@ class Decision:
     """An outcome and how it came about.
 
     `rule` gave the verdict; it is None where no rule did and the packet passed at the end. `matched` are all rules that
-    matched, in order, `rule` included.
+    matched, in order, `rule` included. `mark` is the connection's mark afterwards.
     """
 
     outcome: Outcome
     rule: Rule | None
     matched: tuple[Rule, ...]
+    mark: int = 0
 
     @property
     def counted(self) -> tuple[Rule, ...]:
@@ -80,6 +85,11 @@ class Decision:
         return exempting[-1] if exempting else None
 
 
+def in_field(mask: int, value: int) -> int:
+    """A value in the place of the field that is these bits of a mark."""
+    return value * (mask & -mask)
+
+
 def evaluate(table: Table, packet: Packet, flow: FlowState, now: int) -> Decision:
     """What the table does with a forwarded packet, every rate being below its limit.
 
@@ -88,37 +98,52 @@ def evaluate(table: Table, packet: Packet, flow: FlowState, now: int) -> Decisio
     """
     if packet.protocol == _FRAGMENT_HEADER:
         raise CannotJudge("this is a fragment; the rules see the reassembled packet only: give that one")
-    matched: list[Rule] = []
+    way = _Way(table, packet, flow, now, flow.mark)
     for chain in table.chains:
         if chain.hook is not None:
-            decided = _walk(table, chain, packet, flow, now, matched)
+            decided = _walk(way, chain)
             if decided is not None:
-                return Decision(decided, matched[-1], tuple(matched))
-    return Decision(Outcome.ACCEPT, None, tuple(matched))
+                return Decision(decided, way.matched[-1], tuple(way.matched), way.mark)
+    return Decision(Outcome.ACCEPT, None, tuple(way.matched), way.mark)
 
 
-def _walk(table: Table, chain: Chain, packet: Packet, flow: FlowState, now: int, matched: list[Rule]) -> Outcome | None:
+@dataclass(slots=True)
+class _Way:
+    """A packet on its way through the table."""
+
+    table: Table
+    packet: Packet
+    flow: FlowState
+    now: int
+    mark: int
+    matched: list[Rule] = field(default_factory=list)
+
+
+def _walk(way: _Way, chain: Chain) -> Outcome | None:
     """The outcome of a chain; None where it has none and the packet goes back to where the chain was jumped to from."""
     for rule in chain.rules:
-        if not all(_holds(table, match, packet, flow, now) for match in rule.when):
+        if not all(_holds(way, match) for match in rule.when):
             continue
-        if isinstance(rule.then, ResetTcp) and packet.protocol != Transport.TCP.value:
+        if isinstance(rule.then, ResetTcp) and way.packet.protocol != Transport.TCP.value:
             continue  # the encoder writes that check too: a reset answers TCP alone
-        matched.append(rule)
+        way.matched.append(rule)
         verdict = rule.then
         match verdict:
             case Accept():
                 return Outcome.ACCEPT
             case Drop():
                 return Outcome.DROP
-            case ResetTcp():
+            case ResetTcp() | Prohibit():
                 return Outcome.REJECT
+            case SetGeneration(mask, generation, _):
+                if way.flow.direction is not None:  # without a connection there is no mark to write
+                    way.mark = way.mark & ~mask | in_field(mask, generation)
             case Jump(target):
-                decided = _walk(table, table.chains_by_name[target], packet, flow, now, matched)
+                decided = _walk(way, way.table.chains_by_name[target])
                 if decided is not None:
                     return decided
             case Goto(target):
-                return _walk(table, table.chains_by_name[target], packet, flow, now, matched)
+                return _walk(way, way.table.chains_by_name[target])
             case Return():
                 return None
             case Continue():
@@ -128,7 +153,8 @@ def _walk(table: Table, chain: Chain, packet: Packet, flow: FlowState, now: int,
     return None
 
 
-def _holds(table: Table, match: Match, packet: Packet, flow: FlowState, now: int) -> bool:
+def _holds(way: _Way, match: Match) -> bool:
+    table, packet, flow = way.table, way.packet, way.flow
     match match:
         case CameIn(interface):
             return fits(packet.came_in, interface)
@@ -139,9 +165,13 @@ def _holds(table: Table, match: Match, packet: Packet, flow: FlowState, now: int
         case PortIs(transport, side, port):
             return packet.protocol == transport.value and port == _port(packet, side)
         case AddressIn(side, family, name):
-            return packet.family is family and _contains(table.sets_by_name[name], _address(packet, side), now)
+            return packet.family is family and _contains(table.ranges(name), _address(packet, side), way.now)
         case AddressNotIn(side, family, name):
-            return packet.family is family and not _contains(table.sets_by_name[name], _address(packet, side), now)
+            return packet.family is family and not _contains(table.ranges(name), _address(packet, side), way.now)
+        case PrefixIn(side, family, _, name, _):
+            return packet.family is family and table.prefixes(name).keys.holds(int(_address(packet, side)))
+        case GenerationIs(mask, generation):
+            return flow.direction is not None and way.mark & mask == in_field(mask, generation)
         case StateIn(states):
             return flow.state in states
         case DirectionIs(direction):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from edged.ruleset.tree import AddressSet, Chain, Counter, Rule
+from edged.ruleset.tree import AddressSet, Chain, Counter, PrefixSet, Rule
 
 
 class Point(Enum):
@@ -29,7 +29,7 @@ class Entry:
 class Fragment:
     """All that one policy declares. Counters are collected from the rules, so they are not named again here."""
 
-    sets: tuple[AddressSet, ...] = ()
+    sets: tuple[AddressSet | PrefixSet, ...] = ()
     chains: tuple[Chain, ...] = ()
     entries: tuple[Entry, ...] = ()
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from edged.addresses import Family
 from edged.ruleset.tree import Element, Hook
+
+if TYPE_CHECKING:
+    from edged.packed import Keys
 
 
 class Ownership(Enum):
@@ -21,11 +25,15 @@ class Ownership(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedChain:
-    """A chain and the fingerprints of its rules, in order; a rule that is not as edged wrote it has the fingerprint ""."""
+    """A chain and the fingerprints of its rules, in order; a rule that is not as edged wrote it has the fingerprint "".
+
+    `notes` are those that edged wrote with its rules (tree.Rule.note), by name.
+    """
 
     name: str
     hook: Hook | None
     fingerprints: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,22 @@ class ObservedSet:
     family: Family | None  # None: not a set that edged would make
     expiring: bool
     elements: frozenset[Element]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPrefixSet:
+    """A set of network addresses. Its content is never read back: that takes seconds for a million.
+
+    `content` is the digest of what edged put there, as the rules that look it up note it, "" where none does; `count` how many
+    elements there are, where the kernel tells (NFTA_SET_COUNT); `keys` the content itself, where this process put it there.
+    """
+
+    name: str
+    family: Family
+    size: int
+    content: str = ""
+    count: int | None = None
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +76,7 @@ class ObservedTable:
 
     ownership: Ownership
     chains: Mapping[str, ObservedChain] = field(default_factory=dict)
-    sets: Mapping[str, ObservedSet] = field(default_factory=dict)
+    sets: Mapping[str, ObservedSet | ObservedPrefixSet] = field(default_factory=dict)
     counters: Mapping[str, CounterValue] = field(default_factory=dict)
 
 

@@ -1,15 +1,19 @@
 """Plans: the steps from what is observed to what is desired, in the order the kernel must see them.
 
-One plan is one atomic batch. Within it, what is created comes before what refers to it, and what is removed comes last.
+A plan is one atomic batch, or two (stages.py). Within it, what is created comes before what refers to it, and what is removed
+comes last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from edged.ruleset.tree import AddressSet, Chain, Counter, Element, Table
+from edged.ruleset.tree import AddressSet, Chain, Counter, Element, PrefixSet, Table
+
+if TYPE_CHECKING:
+    from edged.packed import Keys
 
 
 class Lock(Enum):
@@ -53,10 +57,18 @@ class AddCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class AddSet:
-    """Make a set, empty; its elements come by AddElements."""
+class VoidGeneration:
+    """Take the generation out of every connection's mark that holds it, before the batch that begins to write it."""
 
-    set: AddressSet
+    mask: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddSet:
+    """Make a set, empty; its elements come by AddElements or AddKeys."""
+
+    set: AddressSet | PrefixSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,29 @@ class RemoveElements:
 
     set: AddressSet
     elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddKeys:
+    """Put network addresses into a set."""
+
+    set: PrefixSet
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveKeys:
+    """Take network addresses out of a set."""
+
+    set: PrefixSet
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceSet:
+    """Put a new set of the same name, filled, into the place of the present one, whose rules are all written anew."""
+
+    set: PrefixSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +149,14 @@ Step = (
     CreateTable
     | AdoptTable
     | DestroyTable
+    | VoidGeneration
     | AddCounter
     | AddSet
     | AddElements
     | RemoveElements
+    | AddKeys
+    | RemoveKeys
+    | ReplaceSet
     | AddChain
     | FillChain
     | RemoveChain
@@ -138,6 +177,15 @@ class Plan:
         return bool(self.steps)
 
 
+def outline(plan: Plan) -> Plan:
+    """The plan without the elements of its sets of prefixes; what is left is small, whatever the lists are."""
+    return replace(plan, steps=tuple(_outlined(step) for step in plan.steps if not isinstance(step, AddKeys | RemoveKeys)))
+
+
+def _outlined(step: Step) -> Step:
+    return ReplaceSet(replace(step.set, keys=step.set.keys.none())) if isinstance(step, ReplaceSet) else step
+
+
 def describe(step: Step) -> str:
     """One line for people: what the step changes, by name and number, without addresses."""
     match step:
@@ -152,9 +200,17 @@ def describe(step: Step) -> str:
         case AddSet(made):
             return f"add set {made.name}"
         case AddElements(target, elements):
-            return f"set {target.name}: add {len(elements)} element{'s' * (len(elements) != 1)}"
+            return f"set {target.name}: add {_counted(len(elements))}"
         case RemoveElements(target, elements):
-            return f"set {target.name}: remove {len(elements)} element{'s' * (len(elements) != 1)}"
+            return f"set {target.name}: remove {_counted(len(elements))}"
+        case AddKeys(wide, keys):
+            return f"set {wide.name}: add {_counted(len(keys))}"
+        case RemoveKeys(wide, keys):
+            return f"set {wide.name}: remove {_counted(len(keys))}"
+        case ReplaceSet(wide):
+            return f"set {wide.name}: replace by a new one of {_counted(len(wide.keys))}"
+        case VoidGeneration(_, generation):
+            return f"void generation {generation} in the connections' marks"
         case AddChain(chain):
             return f"add chain {chain.name}"
         case FillChain(chain):
@@ -167,3 +223,7 @@ def describe(step: Step) -> str:
             return f"remove counter {name}"
         case _:
             assert_never(step)
+
+
+def _counted(elements: int) -> str:
+    return f"{elements} element{'s' * (elements != 1)}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from edged.addresses import Family, Range
+from edged.ruleset.evaluate import in_field
 from edged.ruleset.tree import (
     Accept,
     AddressIn,
@@ -20,16 +21,21 @@ from edged.ruleset.tree import (
     DirectionIs,
     Drop,
     Element,
+    GenerationIs,
     GoesOut,
     Goto,
     IsFamily,
     Jump,
     Match,
     PortIs,
+    PrefixIn,
+    PrefixSet,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Table,
@@ -45,7 +51,7 @@ def render(table: Table, now: int) -> str:
     lines = [f"table inet {table.name} {{"]
     lines += [f"\tcounter {counter.name} {{ }}" for counter in table.counters]
     for each in table.sets:
-        lines += _set(each, now)
+        lines += _prefix_set(each) if isinstance(each, PrefixSet) else _set(each, now)
     for chain in table.chains:
         lines += _chain(chain)
     return "\n".join([*lines, "}", ""])
@@ -66,10 +72,29 @@ def _set(each: AddressSet, now: int) -> Iterator[str]:
     yield f"\tset {each.name} {{"
     yield f"\t\ttype {'ipv4_addr' if each.family is Family.IPV4 else 'ipv6_addr'}"
     yield f"\t\tflags interval{',timeout' if each.expiring else ''}"
-    if each.elements:
+    if each.hidden:
+        yield _not_shown(len(each.elements))
+    elif each.elements:
         listed = ",\n\t\t\t".join(_element(element, each.family, now) for element in each.elements)
         yield f"\t\telements = {{ {listed} }}"
     yield "\t}"
+
+
+def _prefix_set(each: PrefixSet) -> Iterator[str]:
+    """Networks stand as the addresses they are looked up by: the length is in the rule."""
+    yield f"\tset {each.name} {{"
+    yield f"\t\ttype {'ipv4_addr' if each.family is Family.IPV4 else 'ipv6_addr'}"
+    yield f"\t\tsize {each.size}"
+    if each.hidden:
+        yield _not_shown(len(each.keys))
+    else:
+        listed = ",\n\t\t\t".join(str(each.family.address(network)) for network in each.keys.networks())
+        yield f"\t\telements = {{ {listed} }}"
+    yield "\t}"
+
+
+def _not_shown(count: int) -> str:
+    return f"\t\t# {count} elements, not shown: some are of a confidential list"
 
 
 def _element(element: Element, family: Family, now: int) -> str:
@@ -118,6 +143,12 @@ def _match(match: Match) -> str:
             return f"{family.value} {_ADDRESS[side]} @{name}"
         case AddressNotIn(side, family, name):
             return f"{family.value} {_ADDRESS[side]} != @{name}"
+        case PrefixIn(side, family, length, name, _):
+            mask = (1 << family.bits) - (1 << (family.bits - length))
+            masked = "" if length == family.bits else f" & {family.address(mask)}"
+            return f"{family.value} {_ADDRESS[side]}{masked} @{name}"
+        case GenerationIs(mask, generation):
+            return f"ct mark & {mask:#010x} == {in_field(mask, generation):#010x}"
         case StateIn(states):
             return f"ct state {','.join(state.value for state in states)}"
         case DirectionIs(direction):
@@ -136,6 +167,10 @@ def _verdict(verdict: Verdict) -> str:
             return "drop"
         case ResetTcp():
             return "reject with tcp reset"
+        case Prohibit():
+            return "reject with icmpx admin-prohibited"
+        case SetGeneration(mask, generation, _):
+            return f"ct mark set ct mark & {mask ^ 0xFFFFFFFF:#010x} | {in_field(mask, generation):#010x}"
         case Jump(chain):
             return f"jump {chain}"
         case Goto(chain):

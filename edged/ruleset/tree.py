@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from edged.addresses import Family, Range
 from edged.origin import Origin
+
+if TYPE_CHECKING:
+    from edged.packed import Keys  # numpy, which a table without long lists does without
 
 
 class Transport(Enum):
@@ -116,6 +120,21 @@ class AddressNotIn:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixIn:
+    """The packet is of this family, and the network of this prefix length around the address at this end is in the set.
+
+    `content` is the digest of what that set holds: a rule is another rule where its set holds something else, so that what
+    keeps to the verdict of former content (SetGeneration) is written anew with it.
+    """
+
+    side: Side
+    family: Family
+    length: int
+    set: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateIn:
     """Conntrack gives the packet one of these states."""
 
@@ -137,7 +156,17 @@ class RateAbove:
     burst: int
 
 
-Match = CameIn | GoesOut | IsFamily | PortIs | AddressIn | AddressNotIn | StateIn | DirectionIs | RateAbove
+@dataclass(frozen=True, slots=True)
+class GenerationIs:
+    """The bits `mask` of the connection's mark hold this generation (1 to 255); packets without a connection never match."""
+
+    mask: int
+    generation: int
+
+
+Match = (
+    CameIn | GoesOut | IsFamily | PortIs | AddressIn | AddressNotIn | PrefixIn | StateIn | DirectionIs | RateAbove | GenerationIs
+)
 
 
 # --- what becomes of a packet ---
@@ -156,6 +185,23 @@ class Drop:
 @dataclass(frozen=True, slots=True)
 class ResetTcp:
     """The packet ends here and its sender gets a TCP reset, where one can be built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prohibit:
+    """The packet ends here and its sender gets an ICMP error: administratively prohibited."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetGeneration:
+    """Write the generation into the bits `mask` of the connection's mark, other bits as they are, and on to the next rule.
+
+    `judged` is a digest of all that the connection was judged by: where that changes, the generation must.
+    """
+
+    mask: int
+    generation: int
+    judged: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +228,7 @@ class Continue:
     """On to the next rule."""
 
 
-Verdict = Accept | Drop | ResetTcp | Jump | Goto | Return | Continue
+Verdict = Accept | Drop | ResetTcp | Prohibit | SetGeneration | Jump | Goto | Return | Continue
 
 
 # --- what the nodes stand in ---
@@ -218,6 +264,19 @@ class Rule:
     policy: str | None = None
     origin: Origin | None = field(default=None, compare=False)
 
+    @property
+    def note(self) -> tuple[str, str] | None:
+        """What observing the rule must give back word for word, as a name and a value: content that is never read back itself."""
+        if isinstance(self.then, SetGeneration):
+            return GENERATION, str(self.then.generation)
+        for match in self.when:
+            if isinstance(match, PrefixIn):
+                return match.set, match.content
+        return None
+
+
+GENERATION = "generation"  # the name of SetGeneration's note
+
 
 @dataclass(frozen=True, slots=True)
 class Hook:
@@ -252,6 +311,7 @@ class AddressSet:
     family: Family
     elements: tuple[Element, ...] = ()
     expiring: bool = False
+    hidden: bool = False  # its content is nobody's to see
 
     def __post_init__(self) -> None:
         limit = 1 << self.family.bits
@@ -264,12 +324,37 @@ class AddressSet:
             raise ValueError(f"set {self.name}: an element ends, but the set is not expiring")
 
 
+@dataclass(frozen=True, slots=True)
+class PrefixSet:
+    """A set of network addresses of one family and prefix length, by the million; `hidden`: its content is nobody's to see."""
+
+    name: str
+    keys: Keys
+    hidden: bool = False
+
+    @property
+    def family(self) -> Family:
+        """The family of its addresses."""
+        return self.keys.family
+
+    @property
+    def size(self) -> int:
+        """How many elements the kernel makes room for: a quarter more than there are, in steps, so that it seldom changes.
+
+        The kernel's table has size * 4/3 buckets, rounded up to a power of two (nft_hash_buckets): 3 * 2^n fills that.
+        """
+        size = 768
+        while size * 4 < len(self.keys) * 5:
+            size *= 2
+        return size
+
+
 @dataclass(frozen=True)
 class Table:
     """A whole `inet` table, all ours: what the kernel shall hold."""
 
     counters: tuple[Counter, ...] = ()
-    sets: tuple[AddressSet, ...] = ()
+    sets: tuple[AddressSet | PrefixSet, ...] = ()
     chains: tuple[Chain, ...] = ()
     name: str = "edged"
 
@@ -294,7 +379,7 @@ class Table:
             yield from chain.rules
 
     @cached_property
-    def sets_by_name(self) -> dict[str, AddressSet]:
+    def sets_by_name(self) -> dict[str, AddressSet | PrefixSet]:
         """The sets, by name."""
         return {each.name: each for each in self.sets}
 
@@ -303,12 +388,35 @@ class Table:
         """The chains, by name."""
         return {chain.name: chain for chain in self.chains}
 
+    def ranges(self, name: str) -> AddressSet:
+        """The set of ranges of that name. Raises LookupError where there is none."""
+        found = self.sets_by_name[name]
+        if not isinstance(found, AddressSet):
+            raise LookupError(name)  # noqa: TRY004  it is the name that is wrong
+        return found
+
+    def prefixes(self, name: str) -> PrefixSet:
+        """The set of prefixes of that name. Raises LookupError where there is none."""
+        found = self.sets_by_name[name]
+        if not isinstance(found, PrefixSet):
+            raise LookupError(name)  # noqa: TRY004  it is the name that is wrong
+        return found
+
     def _check_references(self, rule: Rule) -> None:
         for match in rule.when:
-            if not isinstance(match, AddressIn | AddressNotIn):
+            if isinstance(match, AddressIn | AddressNotIn):
+                asked = self.sets_by_name.get(match.set)
+                fits = isinstance(asked, AddressSet) and asked.family is match.family
+            elif isinstance(match, PrefixIn):
+                asked = self.sets_by_name.get(match.set)
+                fits = isinstance(asked, PrefixSet) and (match.family, match.length, match.content) == (
+                    asked.family,
+                    asked.keys.length,
+                    asked.keys.digest,
+                )
+            else:
                 continue
-            asked = self.sets_by_name.get(match.set)
-            if asked is None or asked.family is not match.family:
+            if not fits:
                 raise ValueError(f"rule {rule.name} asks for {match.family.label} set {match.set}, which is not there")
         if isinstance(rule.then, Jump | Goto) and rule.then.chain not in self.chains_by_name:
             raise ValueError(f"rule {rule.name} goes to chain {rule.then.chain}, which is not there")

@@ -93,7 +93,7 @@ DISTINCT = [
     ex.cmp(ex.Comparison.EQUAL, b"\0"),
     ex.cmp(ex.Comparison.EQUAL, b"\0\0"),
     ex.cmp(ex.Comparison.NOT_EQUAL, b"\0"),
-    ex.bitwise_and(1),
+    ex.bitwise(ex.host32(1)),
     ex.bitwise_and(2),
     ex.lookup("a"),
     ex.lookup("b"),
