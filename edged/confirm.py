@@ -193,10 +193,12 @@ class Guardian:
 
 def restore(kernel: Kernel, last_good: Configuration | None, clock: Clock) -> None:
     """Enforce the last good configuration; where there is none, leave nothing of edged. Raises EdgedError."""
+    from edged.lists.offline import in_force  # noqa: PLC0415  pydantic, which a look at the note does without
+
     if last_good is None:
         enforce(kernel, None, clock.now)
     else:
-        enforce_and_leave(kernel, last_good.table(int(clock.now())), clock.now)
+        enforce_and_leave(kernel, in_force(last_good).table(int(clock.now())), clock.now)
 
 
 def main(state_path: str, control_path: str) -> None:

@@ -18,11 +18,13 @@ from edged.ruleset.evaluate import Decision, Outcome, evaluate
 from edged.ruleset.tree import AddressIn, Rule, Side
 
 if TYPE_CHECKING:
+    from edged.lists.provenance import Listing
     from edged.loader import Configuration
     from edged.origin import Origin, Places
     from edged.policies import Site
 
 TCP, UDP = 6, 17
+BLOCKLIST = "blocklist"
 _WITH_PORTS = {TCP: "TCP", UDP: "UDP"}
 _NAMES = {1: "ICMP", TCP: "TCP", UDP: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6"}
 # IANA's first dynamic port (RFC 6335 section 6): no policy speaks of it, as of none a client would choose
@@ -62,6 +64,7 @@ class Explanation:
     assumed: tuple[str, ...]
     decision: Decision
     entry: Entry | None
+    listings: tuple[tuple[Address, Listing], ...] = ()  # the packet's ends that stand in lists, and where
 
     @property
     def exempted_by(self) -> Rule | None:
@@ -74,14 +77,28 @@ class Explanation:
         return tuple(rule for rule in self.decision.counted if rule.count is not None and rule.count.verdict == "observe")
 
 
-def explain(configuration: Configuration, question: Question, now: int) -> Explanation:
-    """What the configuration's table does with the packet at `now` (seconds since the epoch). Raises CannotJudge."""
+def explain(configuration: Configuration, question: Question, now: int, key: bytes | None = None) -> Explanation:
+    """What the configuration's table does with the packet at `now` (seconds since the epoch). Raises CannotJudge.
+
+    `key` makes the opaque numbers of confidential lists' entries.
+    """
     site = configuration.site()
     packet, assumed = _packet(site, question)
     decision = evaluate(configuration.table(now), packet, question.flow, now)
     exempting = decision.exempted_by
     entry = _entry(configuration, exempting, packet, now) if exempting else None
-    return Explanation(packet, question.flow, assumed, decision, entry)
+    counted = {rule.policy for rule in decision.counted}
+    listings = tuple(_listings(configuration, packet, key)) if BLOCKLIST in counted else ()
+    return Explanation(packet, question.flow, assumed, decision, entry, listings)
+
+
+def _listings(configuration: Configuration, packet: Packet, key: bytes | None) -> Iterator[tuple[Address, Listing]]:
+    from edged.lists.provenance import standing  # noqa: PLC0415  numpy, for those who have lists
+
+    for address in (packet.source, packet.destination):
+        found = standing(configuration, address, key)
+        if found is not None and found.allowed_by is None:
+            yield from ((address, each) for each in found.listings)
 
 
 def pool_of(site: Site, address: Address) -> PoolName | None:

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from edged.addresses import Family
 from edged.config.document import Document, read_document
 from edged.config.files import DiskFiles, Files, Unreadable, shown_path
 from edged.config.gateway import EdgedFile, PoolName
@@ -27,7 +26,7 @@ from edged.ruleset.compile import compile_table
 from edged.ruleset.tree import Table
 
 if TYPE_CHECKING:
-    from edged.packed import Entries
+    from edged.sources.stored import StoredList
 
 __all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load", "schema"]
 
@@ -51,7 +50,7 @@ class Configuration:
     policies: tuple[PlacedPolicy, ...]
     warnings: tuple[Problem, ...]
     sources: Mapping[Path, bytes]
-    lists: Mapping[str, Mapping[Family, Entries]] = field(default_factory=dict)  # those in force, by name; read by others
+    lists: Mapping[str, StoredList] = field(default_factory=dict)  # those in force, by name; the list book puts them here
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -80,7 +79,7 @@ def load(path: Path, *, now: datetime, files: Files | None = None) -> Configurat
     return _Load(path, now, files or DiskFiles()).configuration()
 
 
-def _site(edged: EdgedFile, places: Document, lists: Mapping[str, Mapping[Family, Entries]]) -> Site:
+def _site(edged: EdgedFile, places: Document, lists: Mapping[str, StoredList]) -> Site:
     return Site(
         edged.gateway.access,
         edged.gateway.upstream,
@@ -88,7 +87,7 @@ def _site(edged: EdgedFile, places: Document, lists: Mapping[str, Mapping[Family
         edged.never_block,
         places.at("never_block"),
         edged.marks.generation,
-        lists,
+        {name: each.entries for name, each in lists.items()},
     )
 
 

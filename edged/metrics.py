@@ -16,8 +16,10 @@ from prometheus_client.registry import Collector
 from edged.config.metrics import Listen
 from edged.daemon.durations import Durations
 from edged.errors import EdgedError
+from edged.lists.book import Health
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.tree import Counter
+from edged.sources.parsed import Reason
 
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
 
@@ -35,6 +37,7 @@ class Figures:
     capabilities: Mapping[str, bool]
     policies: Mapping[Counter, CounterValue]
     read_errors: int
+    lists: tuple[Health, ...] = ()
 
 
 class EdgedCollector(Collector):
@@ -56,6 +59,7 @@ class EdgedCollector(Collector):
         yield from _configuration(figures)
         yield from _enforcement(figures)
         yield from _policies(figures)
+        yield from _lists(figures.lists)
 
 
 def _configuration(figures: Figures) -> Iterator[Metric]:
@@ -91,6 +95,31 @@ def _enforcement(figures: Figures) -> Iterator[Metric]:
     for feature, works in figures.capabilities.items():
         capability.add_metric([feature], float(works))
     yield capability
+
+
+def _lists(lists: tuple[Health, ...]) -> Iterator[Metric]:
+    entries = GaugeMetricFamily("edged_blocklist_entries", "Entries of the list that is in force.", labels=["list"])
+    success = GaugeMetricFamily(
+        "edged_blocklist_last_success_timestamp_seconds",
+        "When the list's source was last found good; 0: never. Its age is the time since then.",
+        labels=["list"],
+    )
+    taken = GaugeMetricFamily(
+        "edged_blocklist_last_load_successful",
+        "Whether the list's source, as it is now, is in force; 0: the last good list is.",
+        labels=["list"],
+    )
+    refusals = CounterMetricFamily(
+        "edged_blocklist_refusals", "How often the list's source was not taken, by the gravest reason.", labels=["list", "reason"]
+    )
+    for each in lists:
+        entries.add_metric([each.name], each.entries)
+        success.add_metric([each.name], each.succeeded)
+        taken.add_metric([each.name], float(not each.refused))
+        for reason in Reason:
+            refusals.add_metric([each.name, reason.value], (each.refusals or {}).get(reason, 0))
+    if lists:
+        yield from (entries, success, taken, refusals)
 
 
 def _policies(figures: Figures) -> Iterator[Metric]:

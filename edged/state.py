@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edged.clock import Clock, SystemClock
+from edged.durable import replacing, sync_folder
 from edged.errors import EdgedError, Refused
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class StateFolder:
             return False
         with self._trouble(_CONFIRM, "keep that the change was rolled back"), contextlib.suppress(FileNotFoundError):
             (self.path / _CONFIRM).replace(self.path / _REJECTED)
-            self._sync()
+            sync_folder(self.path)
             return True
         return False
 
@@ -202,42 +203,21 @@ class StateFolder:
         return stored
 
     def _write(self, name: str, content: Mapping[str, Any], what: str) -> None:
-        with self._trouble(name, f"keep {what}"):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = self.path / f".{name}.new"
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  a descriptor, not a path
-                os.fchmod(descriptor, 0o600)
-                if os.geteuid() == 0:
-                    # `sudo edged apply` must leave what the daemon, which is not root, can read and roll back
-                    folder = self.path.stat()
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
-                json.dump(content, file)
-                file.flush()
-                os.fsync(descriptor)
-            partial.replace(self.path / name)
-            self._sync()
+        with self._trouble(name, f"keep {what}"), replacing(self.path / name) as file:
+            file.write(json.dumps(content).encode())
 
     def _remove(self, name: str) -> bool:
         if not self._is_there(name):
             return False
         with self._trouble(name, "remove it"), contextlib.suppress(FileNotFoundError):
             (self.path / name).unlink()
-            self._sync()
+            sync_folder(self.path)
             return True
         return False
 
     def _is_there(self, name: str) -> bool:
         """Asked first: on a read-only disk removing what is not there fails all the same (EROFS)."""
         return os.path.lexists(self.path / name)
-
-    def _sync(self) -> None:
-        """A rename is on disk only once its folder is."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _trouble(self, name: str, what: str) -> Iterator[None]:

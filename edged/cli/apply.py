@@ -27,7 +27,8 @@ Examples:
 
 Where the daemon runs, it does the work; then its files must be the ones named by -c. Where none runs, the policy stays in the
 kernel after this command has gone, until the next boot. Exit codes: 0 in force (and confirmed), 1 the kernel refused and
-nothing was applied, 3 invalid files, 6 refused by a guard, 7 rolled back, 8 in force, but with less than the files ask for.
+nothing was applied, 3 invalid files, 6 refused by a guard (a list by its own: all else is in force), 7 rolled back, 8 in force,
+but with less than the files ask for.
 """
 
 _LOOK_EVERY = 0.25
@@ -65,10 +66,13 @@ def command(
         generation=applied.generation,
         warnings=applied.warnings,
         lacks=applied.lacks,
+        refused=applied.refused,
         confirm=None if confirm is None else {"seconds": confirm, "outcome": ended.value if ended else "waiting"},
     )
     if ended is Ended.ROLLED_BACK:
         ctx.exit(ExitCode.ROLLED_BACK)
+    if applied.refused:
+        ctx.exit(ExitCode.REFUSED)
     if applied.lacks:
         ctx.exit(ExitCode.DEGRADED)
 
@@ -95,7 +99,7 @@ def _show_dry_run(way: ByItself, out: Output) -> None:
 
 
 def _tell(applied: Applied, out: Output) -> None:
-    for line in (*applied.warnings, *applied.lacks):
+    for line in (*applied.warnings, *applied.lacks, *applied.refused):
         out.warn(f"warning: {line}")
     for step in applied.steps:
         out.text(step)

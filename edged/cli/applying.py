@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edged.control.messages import Status
     from edged.enforce import Enforced
     from edged.kernel import Kernel
+    from edged.ruleset.tree import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Applied:
     generation: int
     warnings: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()  # lists whose guards did not let them through
 
 
 class Ended(Enum):
@@ -66,7 +68,8 @@ class ByDaemon:
         """Have the daemon take its files anew."""
         answer = self._client.apply(confirm)
         lacks = tuple(f"{each['what']}: {each['why']}; {each['instead']}" for each in self._client.status()["degraded"])
-        return Applied("daemon", tuple(answer["steps"]), answer["generation"], tuple(answer["warnings"]), lacks)
+        refused = tuple(answer["refused"])
+        return Applied("daemon", tuple(answer["steps"]), answer["generation"], tuple(answer["warnings"]), lacks, refused)
 
     def waiting(self) -> float | Ended:
         """As the daemon's status says."""
@@ -84,44 +87,49 @@ class ByItself:
 
         self._configuration = load_configuration(path)
         self._digest = digest(self._configuration.sources)
-        self._table = self._configuration.table(int(clock.now()))
         self._state = StateFolder(self._configuration.edged.state, clock)
         self._socket = socket
         self._clock = clock
 
     def judge(self) -> tuple[str, ...]:
         """The steps that apply would take, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
+        from edged.lists.offline import as_reloaded
         from edged.oneshot import judge
         from edged.ruleset.plan import describe
 
+        configuration, _ = as_reloaded(self._configuration)
         with open_kernel() as kernel:
-            return tuple(describe(step) for step in judge(kernel, self._table, self._clock.now).steps)
+            table = configuration.table(int(self._clock.now()))
+            return tuple(describe(step) for step in judge(kernel, table, self._clock.now).steps)
 
     def apply(self, confirm: float | None) -> Applied:
         """Enforce; without a confirmation to wait for, the configuration is kept as the last good one."""
         from edged.confirm import refuse_while_waiting
+        from edged.lists.offline import taken
         from edged.oneshot import enforce_and_leave
         from edged.ruleset.plan import describe
 
+        self._configuration, refused = taken(self._configuration)
+        table = self._configuration.table(int(self._clock.now()))
         lacks = self._lacks()  # all that can fail comes before the kernel is changed
         with open_kernel() as kernel, self._state.turn():
             refuse_while_waiting(self._state, self._clock)
             if confirm is None:
-                enforced = enforce_and_leave(kernel, self._table, self._clock.now)
+                enforced = enforce_and_leave(kernel, table, self._clock.now)
                 lacks += self._keep_as_good()
             else:
-                enforced = self._enforce_guarded(kernel, confirm)
-        return Applied("command", tuple(describe(step) for step in enforced.plan.steps), enforced.generation, (), lacks)
+                enforced = self._enforce_guarded(kernel, table, confirm)
+        return Applied("command", tuple(describe(step) for step in enforced.plan.steps), enforced.generation, (), lacks, refused)
 
-    def _enforce_guarded(self, kernel: Kernel, confirm: float) -> Enforced:
+    def _enforce_guarded(self, kernel: Kernel, table: Table, confirm: float) -> Enforced:
         from edged.confirm import Waits, apply_guarded, restore
         from edged.oneshot import enforce_and_leave, judge
 
-        judge(kernel, self._table, self._clock.now)  # a refusal is better told before a guardian stands there
+        judge(kernel, table, self._clock.now)  # a refusal is better told before a guardian stands there
         last_good = self._state.load_last_good()
         waits = Waits(confirm, self._digest, lambda: restore(kernel, last_good, self._clock))
         return apply_guarded(
-            self._state, self._socket, waits, self._clock, lambda: enforce_and_leave(kernel, self._table, self._clock.now)
+            self._state, self._socket, waits, self._clock, lambda: enforce_and_leave(kernel, table, self._clock.now)
         )
 
     def waiting(self) -> float | Ended:

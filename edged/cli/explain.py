@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edged.cli.addresses import AddressType
 from edged.cli.files import load_configuration
 from edged.cli.options import Output, config_option, json_option
 from edged.cli.root import Command
@@ -27,21 +28,6 @@ It asks the compiled policy of the files, not the kernel: `edged plan` says whet
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58, "gre": 47, "esp": 50}
 _WITH_PORTS = ("tcp", "udp")
-
-
-class AddressType(click.ParamType["IPv4Address | IPv6Address"]):
-    """An IPv4 or IPv6 address."""
-
-    name = "address"
-
-    def convert(
-        self, value: str | IPv4Address | IPv6Address, param: click.Parameter | None, ctx: click.Context | None
-    ) -> IPv4Address | IPv6Address:
-        """The address, or a usage error."""
-        try:
-            return ip_address(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an IPv4 or IPv6 address", param, ctx)
 
 
 class ProtocolType(click.ParamType[int]):
@@ -98,10 +84,11 @@ def command(
     flow = _flow(state, reply=reply)
     from edged.cli.verdict import as_json, as_text
     from edged.explain import Question, explain
+    from edged.lists.offline import in_force, opaque_key
 
     question = Question(source, destination, protocol, source_port, destination_port, comes_from, flow)
-    configuration = load_configuration(path)
-    explanation = explain(configuration, question, int(time.time()))
+    configuration = in_force(load_configuration(path))
+    explanation = explain(configuration, question, int(time.time()), opaque_key(configuration))
     for line in as_text(configuration.site(), explanation, verbose=verbose):
         out.text(line)
     out.data(**as_json(explanation))

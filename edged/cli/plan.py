@@ -30,10 +30,14 @@ would change. Reading nftables needs root or CAP_NET_ADMIN.
 @click.pass_context
 def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     """Show what would change in the live kernel."""
+    from edged.lists.offline import as_reloaded
     from edged.oneshot import compare
     from edged.ruleset.plan import describe
 
-    table = load_configuration(path).table(int(time.time()))
+    configuration, refused = as_reloaded(load_configuration(path))
+    for line in refused:
+        out.warn(f"warning: {line}")
+    table = configuration.table(int(time.time()))
     with open_kernel() as kernel:
         seen = compare(kernel, table)
     steps = [describe(step) for step in seen.plan.steps]

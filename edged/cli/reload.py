@@ -9,6 +9,7 @@ import click
 from edged.cli.files import control_client
 from edged.cli.options import Output, config_option, json_option, socket_option
 from edged.cli.root import Command
+from edged.errors import ExitCode
 
 EXAMPLES = """\
 Examples:
@@ -16,7 +17,8 @@ Examples:
   systemctl reload edged                  the same, by way of systemd
 
 A file that is wrong changes nothing; its mistakes are printed as `edged check` does. Exit codes: 0 the kernel is as the files
-ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused.
+ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused: by a guard of edged, or a list by its own; of such a list the last good
+state stays in force, and all else is done.
 """
 
 
@@ -24,7 +26,8 @@ ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused.
 @config_option
 @socket_option
 @json_option
-def command(path: Path, socket: Path | None, out: Output) -> None:
+@click.pass_context
+def command(ctx: click.Context, path: Path, socket: Path | None, out: Output) -> None:
     """Tell the daemon to take the files anew, and wait for the result."""
     answer = control_client(path, socket).reload()
     for warning in answer["warnings"]:
@@ -38,3 +41,7 @@ def command(path: Path, socket: Path | None, out: Output) -> None:
         else "reloaded: nothing to do, the kernel was as the files ask"
     )
     out.data(**answer)
+    for line in answer["refused"]:
+        out.warn(line)
+    if answer["refused"]:
+        ctx.exit(ExitCode.REFUSED)

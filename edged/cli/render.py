@@ -27,10 +27,11 @@ NO_QUEUES = "# no queueing: no policy of this configuration shapes traffic, so t
 @json_option
 def command(path: Path, out: Output) -> None:
     """Print the compiled ruleset as nft text; needs no root and no kernel."""
+    from edged.lists.offline import in_force
     from edged.ruleset.render import render
 
     now = int(time.time())
-    text = render(load_configuration(path).table(now), now)
+    text = render(in_force(load_configuration(path)).table(now), now)
     if out.as_json:
         out.data(nft=text, tc=[])
     else:

@@ -28,6 +28,7 @@ COMMANDS = {
     "reload": "edged.cli.reload",
     "status": "edged.cli.status",
     "explain": "edged.cli.explain",
+    "blocklist": "edged.cli.blocklist",
     "doctor": "edged.cli.doctor",
     "teardown": "edged.cli.teardown",
     "config": "edged.cli.config",

@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edged.control.messages import CounterStatus, PolicyStatus, Status
+    from edged.control.messages import CounterStatus, LayoutStatus, PolicyStatus, Status
 
 CounterKey = tuple[str, str, str, str]  # policy, direction, family, verdict
 Rates = Mapping[CounterKey, tuple[float, float]]  # packets and bytes a second
@@ -25,6 +25,8 @@ def screen(status: Status, rates: Rates, now: float) -> Iterator[RenderableType]
     yield _headline(status)
     yield _facts(status, now)
     yield _policies(status, rates)
+    if status["lists"]:
+        yield _lists(status, now)
     for each in status["degraded"]:
         yield Text.assemble(("degraded: ", "yellow"), f"{each['what']}: {each['why']}; instead: {each['instead']}")
     for warning in status["warnings"]:
@@ -120,6 +122,32 @@ def _add_policy(table: Table, policy: PolicyStatus, rates: Rates) -> None:
             cells += [f"{rate[0]:,.0f}", f"{rate[1] * 8:,.0f}"]
         table.add_row(name, _mode(mode), *cells)
         name = mode = ""
+
+
+def _lists(status: Status, now: float) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("list", no_wrap=True)
+    table.add_column("entries", justify="right", no_wrap=True)
+    table.add_column("good", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for each in status["lists"]:
+        good = f"{_ago(now - each['last_success'])} ago" if each["last_success"] else "never"
+        state = Text(good, style="yellow" if each["refused"] else "")
+        bad = f", {each['bad_lines']} bad lines left out" if each["bad_lines"] else ""
+        table.add_row(each["list"], f"{each['entries']:,}", state, f"{each['source']}{bad}")
+    for layout in status["layout"]:
+        table.add_row("", f"{layout['entries']:,}", layout["family"], _layout(layout))
+    return table
+
+
+def _layout(layout: LayoutStatus) -> str:
+    """In which sets a family's prefixes are looked up: `/32 and /24 hashed, 14 of /9 to /30 in ranges; 337 ns a lookup`."""
+    hashed = " ".join(f"/{length}" for length in layout["hashed"])
+    parts = [f"{hashed} hashed"] if hashed else []
+    if layout["ranged"]:
+        lengths = [int(length) for length in layout["ranged"]]
+        parts.append(f"{sum(layout['ranged'].values()):,} of /{min(lengths)} to /{max(lengths)} as ranges")
+    return f"{', '.join(parts)}; {layout['nanoseconds']} ns a lookup"
 
 
 def _mode(mode: str) -> Text:

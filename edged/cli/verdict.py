@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from edged.addresses import Address
-from edged.explain import TCP, UDP, Entry, Explanation, pool_of, protocol_name
-from edged.ruleset.evaluate import Outcome
+from edged.explain import BLOCKLIST, TCP, UDP, Entry, Explanation, pool_of, protocol_name
+from edged.ruleset.evaluate import Decision, Outcome
 from edged.ruleset.render import render_rule
 from edged.ruleset.tree import (
     AddressIn,
@@ -23,25 +23,27 @@ from edged.ruleset.tree import (
     PortIs,
     PrefixIn,
     RateAbove,
+    ResetTcp,
     Rule,
     Side,
     StateIn,
 )
 
 if TYPE_CHECKING:
+    from edged.lists.provenance import Listing
     from edged.policies import Site
 
-_VERDICTS = {Outcome.ACCEPT: "passes", Outcome.DROP: "dropped without a word", Outcome.REJECT: "refused with a TCP reset"}
+_VERDICTS = {Outcome.ACCEPT: "passes", Outcome.DROP: "dropped without a word"}
 
 
 def as_text(site: Site, explained: Explanation, *, verbose: bool) -> Iterator[str]:
     """The answer in one sentence, then what it is about; `verbose` adds every rule that matched."""
-    yield f"{_VERDICTS[explained.decision.outcome]}: {_because(site, explained)}"
+    yield f"{_verdict(explained.decision)}: {_because(site, explained)}"
     yield f"packet:  {_packet(site, explained)}"
     for each in explained.assumed:
         yield f"assumed: {each}"
     if explained.decision.outcome is Outcome.REJECT:
-        yield "assumed: the resets are below their limit; above it the packet is dropped without a word"
+        yield "assumed: such answers are below their limit; above it the packet is dropped without a word"
     if verbose:
         yield "matched:" if explained.decision.matched else "matched: no rule"
         for rule in explained.decision.matched:
@@ -58,10 +60,35 @@ def as_json(explained: Explanation) -> dict[str, object]:
         "rule": _place(deciding) if deciding else None,
         "name": deciding.name if deciding else None,
         "exempted_by": {**_rule(exempting), **_entry(explained.entry)} if exempting else None,
+        "lists": [_listing(address, each) for address, each in explained.listings],
         "observed": [_rule(rule) for rule in explained.observed],
         "matched": [_rule(rule) for rule in decision.matched],
         "assumed": list(explained.assumed),
     }
+
+
+def _verdict(decision: Decision) -> str:
+    if decision.outcome is not Outcome.REJECT:
+        return _VERDICTS[decision.outcome]
+    by_reset = decision.rule is not None and isinstance(decision.rule.then, ResetTcp)
+    return "refused with a TCP reset" if by_reset else "refused with an ICMP error (administratively prohibited)"
+
+
+def _listing(address: Address, each: Listing) -> dict[str, object]:
+    return {
+        "address": str(address),
+        "list": each.list,
+        "place": str(each.place) if each.place else None,
+        "prefix": each.prefix,
+        "entry": each.entry,
+    }
+
+
+def _listed(site: Site, address: Address, each: Listing) -> str:
+    if each.place is not None:
+        return f"{_address(site, address)} is in list {each.list}, {each.place} ({each.prefix})"
+    number = f"entry {each.entry}" if each.entry is not None else "an entry"
+    return f"{_address(site, address)} is in confidential list {each.list} ({number})"
 
 
 def _rule(rule: Rule) -> dict[str, object]:
@@ -107,6 +134,8 @@ def _conditions(site: Site, explained: Explanation, deciding: Rule) -> str:
     ways = [rule for rule in explained.decision.matched if rule.policy == deciding.policy]
     ways = ways[: ways.index(deciding) + 1]
     found = [_holds(site, explained, match) for rule in ways for match in rule.when]
+    if deciding.policy == BLOCKLIST:
+        found = [_listed(site, address, each) for address, each in explained.listings]
     return ", ".join(dict.fromkeys(text for text in found if text)) or "it is meant for every packet"
 
 

@@ -48,6 +48,50 @@ class PolicyStatus(TypedDict):
     counters: list[CounterStatus]
 
 
+class ListStatus(TypedDict):
+    """One list: what of it is in force, and how it stands with its source."""
+
+    list: str
+    source: str
+    entries: int
+    accepted: float  # seconds since the epoch; 0: never
+    last_success: float  # seconds since the epoch at which the source was last found good
+    bad_lines: int
+    refused: str  # why the source as it is now is not in force
+    reason: str
+
+
+class LayoutStatus(TypedDict):
+    """In which sets the lists of one family are looked up: prefix length -> number of prefixes, and what a lookup is reckoned."""
+
+    family: str  # ipv4 | ipv6
+    entries: int
+    hashed: dict[str, int]
+    ranged: dict[str, int]
+    nanoseconds: int  # an address, with cold caches
+
+
+class Listing(TypedDict):
+    """An entry of a list that holds an address; of a confidential list `place` and `prefix` are None."""
+
+    list: str
+    accepted: float
+    place: str | None  # file:line
+    prefix: str | None
+    entry: int | None  # the opaque number of a confidential list's entry
+
+
+class Standing(TypedDict):
+    """The answer to POST /v1/blocklist/test."""
+
+    address: str
+    blocked: bool
+    mode: str  # enforce | observe | off
+    listings: list[Listing]
+    allowed_by: str | None  # file:line
+    never_blocked_by: str | None  # file:line
+
+
 class Degraded(TypedDict):
     """Something the configuration asks for that this machine cannot give, and what edged does instead."""
 
@@ -73,6 +117,8 @@ class Status(TypedDict):
     last_drift: Drift | None
     interfaces: dict[str, bool]
     policies: list[PolicyStatus]
+    lists: list[ListStatus]
+    layout: list[LayoutStatus]
     degraded: list[Degraded]
     warnings: list[str]
     metrics: str
@@ -83,6 +129,7 @@ class _Changes(TypedDict):
     generation: int
     warnings: list[str]
     steps: list[str]
+    refused: list[str]  # lists whose guards did not let them through, and why; the rest of the change is done
 
 
 class Changes(_Changes, total=False):

@@ -14,12 +14,14 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
-from edged.control.messages import Changes, Confirmed, Failure, Status, TornDown
+from edged.control.messages import Changes, Confirmed, Failure, Standing, Status, TornDown
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,10 @@ class Service(Protocol):
 
     def status(self) -> Awaitable[Status]:
         """What the daemon does and sees now."""
+        ...
+
+    def blocklist_test(self, address: Address) -> Awaitable[Standing]:
+        """How an address stands with the lists in force."""
         ...
 
     def reload(self) -> Awaitable[Changes]:
@@ -79,6 +85,11 @@ def application(service: Service) -> web.Application:
     async def status(_: web.Request) -> web.Response:
         return web.json_response(await service.status())
 
+    async def blocklist_test(request: web.Request) -> web.Response:
+        answer = await service.blocklist_test(_address(await _body(request)))
+        _log.info("control: blocklist test (%s)", _peer(request))  # without the address: semantics BL-10
+        return web.json_response(answer)
+
     changes: dict[str, Callable[[web.Request], Awaitable[Answer]]] = {
         "reload": lambda _: service.reload(),
         "apply": apply,
@@ -88,6 +99,7 @@ def application(service: Service) -> web.Application:
     }
     app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures])
     app.router.add_get("/v1/status", status)
+    app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
         app.router.add_post(f"/v1/{name}", _audited(name, change))
     return app
@@ -156,6 +168,13 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise web.HTTPBadRequest(text="the body is not a JSON object")
     return content
+
+
+def _address(body: dict[str, Any]) -> Address:
+    try:
+        return ip_address(body.get("address", ""))
+    except ValueError as error:
+        raise web.HTTPBadRequest(text="address: expected an IPv4 or IPv6 address") from error
 
 
 def _confirm_seconds(body: dict[str, Any]) -> float | None:

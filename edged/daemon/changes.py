@@ -42,12 +42,34 @@ class InWriter(Protocol):
         ...
 
 
+class Lists(Protocol):
+    """The lists of a configuration; whatever becomes of their sources, neither call raises."""
+
+    def in_force(self, configuration: Configuration, /) -> Configuration:
+        """The configuration with the lists as they were last accepted."""
+        ...
+
+    def refreshed(self, configuration: Configuration, /) -> Configuration:
+        """The configuration with the lists read anew where their sources changed."""
+        ...
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Each list whose source, as it is now, is not in force, and why."""
+        ...
+
+    def forget_others(self, configuration: Configuration, /) -> None:
+        """Drop what belongs to no list of the configuration."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a change did to the kernel, for who asked for it."""
 
     enforced: Enforced
     warnings: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()  # lists whose guards did not let them through, and why
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -66,6 +88,7 @@ class Changes:
         load: Callable[[], Configuration],
         in_writer: InWriter,
         first: Configuration,
+        lists: Lists,
     ) -> None:
         self.record = Record(first, idle="the daemon is starting")
         self._keeper = keeper
@@ -73,6 +96,7 @@ class Changes:
         self._clock = clock
         self._load = load
         self._in_writer = in_writer
+        self._lists = lists
         self.first = first  # whose sockets are open
         self._good: Configuration | None = None  # what a rollback goes back to
         self._window = Window(clock, self._expire)
@@ -86,7 +110,8 @@ class Changes:
             why = ""
             for position, candidate in enumerate(choice.candidates, start=1):
                 try:
-                    await self._hold(candidate.configuration, candidate.source, candidate.why_not_files or why)
+                    configuration = await asyncio.to_thread(self._lists.in_force, candidate.configuration)
+                    await self._hold(configuration, candidate.source, candidate.why_not_files or why)
                 except TableHeld:
                     raise
                 except EdgedError as error:
@@ -109,6 +134,18 @@ class Changes:
                 change = await self._take_files()
                 await self._save_good()
             return change
+
+    async def take_lists(self) -> Change | None:
+        """Take the lists whose sources changed into the policy in force; None where nothing is enforced. Raises EdgedError."""
+        async with self._turn:
+            if self.record.idle:
+                return None
+            configuration = await asyncio.to_thread(self._lists.refreshed, self.record.configuration)
+            enforced = await self._in_writer(lambda: self._keeper.hold(configuration))
+            self.record = replace(self.record, configuration=configuration)
+            if self._good is not None and self._good.sources == configuration.sources:
+                self._good = configuration
+            return Change(enforced)
 
     async def apply(self, confirm_seconds: float) -> Change:
         """Take the files anew, and roll them back after so long unless confirm comes. Raises EdgedError, as reload."""
@@ -165,13 +202,17 @@ class Changes:
 
     # --- parts; each runs inside one turn ---
 
+    def _loaded(self) -> Configuration:
+        return self._lists.refreshed(self._load())
+
     async def _take_files(self) -> Change:
-        configuration = await asyncio.to_thread(self._load)
+        configuration = await asyncio.to_thread(self._loaded)
         enforced = await self._hold(configuration, Source.FILES, "")
-        return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed))
+        await asyncio.to_thread(self._lists.forget_others, configuration)
+        return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed), self._lists.refused)
 
     async def _take_files_for(self, seconds: float) -> Change:
-        configuration = await asyncio.to_thread(self._load)
+        configuration = await asyncio.to_thread(self._loaded)
         pending = Pending(self._clock.boot_id(), self._clock.boottime() + seconds, digest(configuration.sources))
         try:
             await asyncio.to_thread(self._state.begin_confirm, pending)
@@ -183,7 +224,7 @@ class Changes:
             await self._keep(self._state.end_confirm)
             raise
         self._window.open(pending.deadline)
-        return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed))
+        return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed), self._lists.refused)
 
     async def _hold(self, configuration: Configuration, source: Source, why_not_files: str) -> Enforced:
         enforced = await self._in_writer(lambda: self._keeper.hold(configuration))
@@ -225,7 +266,8 @@ class Changes:
     async def _roll_back(self, why: str) -> Change:
         if self._good is not None:
             not_files = f"the change was rolled back, {why}; `edged reload` takes the files"
-            enforced = await self._hold(self._good, Source.LAST_GOOD, not_files)
+            good = await asyncio.to_thread(self._lists.in_force, self._good)
+            enforced = await self._hold(good, Source.LAST_GOOD, not_files)
         else:
             enforced = await self._enforce_nothing("the first policy was rolled back; `edged reload` takes the files")
         # only now: dying before this line, the next start rolls back once more

@@ -29,6 +29,7 @@ from edged.daemon.changes import Answer, Changes
 from edged.daemon.drift import Suspects
 from edged.daemon.heart import Heart
 from edged.daemon.keeper import Keeper
+from edged.daemon.lists import ListWatch
 from edged.daemon.owner import open_owner
 from edged.daemon.report import View
 from edged.daemon.surroundings import Surroundings
@@ -40,6 +41,9 @@ from edged.kernel import Capabilities
 from edged.kernel.events import LinkEvents, NftEvents
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
+from edged.lists.book import ListBook
+from edged.lists.protected import protected
+from edged.lists.store import ListStore
 from edged.loader import Configuration, load
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.plan import Lock
@@ -64,6 +68,8 @@ class _Daemon:
     totals: Totals
     capabilities: Capabilities
     changes: Changes
+    list_store: ListStore
+    lists: ListBook
     surroundings: Surroundings
     watch: RulesetWatch
 
@@ -81,7 +87,9 @@ class _Daemon:
         async with AsyncExitStack() as opened:
             control = opened.enter_context(_control_socket(choice.named.edged.control))
             await self._open_kernel(opened)
-            self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named)
+            self.list_store = ListStore(state.path)
+            self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
+            self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             opened.push_async_callback(self.changes.stop)
             await self.changes.start(choice)
             self.surroundings = Surroundings(
@@ -94,7 +102,9 @@ class _Daemon:
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            await _until(stop_asked, self.watch.run(), self.surroundings.run(), heart.run(), self._reload_at(reload_asked))
+            sources = ListWatch(self.lists, self.changes, self.clock)
+            tasks = (self.watch.run(), self.surroundings.run(), sources.run(), heart.run(), self._reload_at(reload_asked))
+            await _until(stop_asked, *tasks)
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
             _log.info("stopping; %s", holds)
@@ -121,6 +131,8 @@ class _Daemon:
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
             metrics=str(self.changes.first.edged.metrics.listen),
+            lists=self.lists.health,
+            list_trouble=self.lists.trouble,
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:
@@ -154,7 +166,10 @@ class _Daemon:
 
         end_metrics = metrics.serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
         runner = web.AppRunner(
-            application(ControlService(self.changes, view)), access_log=None, handle_signals=False, shutdown_timeout=5
+            application(ControlService(self.changes, view, self.list_store.key)),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=5,
         )
         await runner.setup()
         await web.SockSite(runner, control).start()

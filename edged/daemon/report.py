@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from edged import __version__
-from edged.control.messages import CounterStatus, Degraded, Drift, PolicyStatus, Status
+from edged.control.messages import CounterStatus, Degraded, Drift, LayoutStatus, ListStatus, PolicyStatus, Status
 from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
 from edged.interfaces import presence
+from edged.lists.book import Health
 from edged.loader import Configuration, PlacedPolicy
+from edged.policies import Blocklist
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.plan import Lock
 from edged.ruleset.tree import Counter
@@ -34,6 +37,8 @@ class View:
     restart_needed: tuple[str, ...]
     warnings: tuple[str, ...]  # of this machine
     metrics: str
+    lists: tuple[Health, ...] = ()
+    list_trouble: str = ""  # an accepted list that could not be kept
 
 
 def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[str, bool]:
@@ -60,6 +65,7 @@ def degraded(view: View) -> Iterator[Degraded]:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
         )
+    yield from _lists(view)
     for each in view.flowtables:
         why = "another program moves flows past every rule of this gateway (semantics G-5)"
         yield Degraded(what=f"flowtable {each}", why=why, instead="the flows in it meet no policy; the others do")
@@ -91,6 +97,8 @@ def status(view: View) -> Status:
         last_drift=_drift(kept),
         interfaces=interfaces(configuration, view.present),
         policies=[_policy(each, view) for each in configuration.policies],
+        lists=[_list(each) for each in view.lists],
+        layout=_layout(configuration),
         degraded=list(degraded(view)),
         warnings=[*map(str, configuration.warnings), *view.warnings, *([kept.trouble] if kept.trouble else [])],
         metrics=view.metrics,
@@ -116,6 +124,47 @@ def line(view: View) -> str:
     if repaired := sum(kept.repairs.values()):
         parts.append(f"{repaired} foreign changes undone")
     return "; ".join(parts)
+
+
+def _lists(view: View) -> Iterator[Degraded]:
+    for each in view.lists:
+        if each.refused:
+            instead = "nothing of it is blocked"
+            if each.accepted:
+                at = datetime.fromtimestamp(each.accepted, UTC)
+                instead = f"the last good list, of {at:%Y-%m-%dT%H:%M:%SZ} with {each.entries} entries, stays in force"
+            yield Degraded(what=f"list {each.name}", why=each.refused, instead=instead)
+    if view.list_trouble:
+        yield Degraded(what="lists in the state folder", why=view.list_trouble, instead="the lists are in force until a restart")
+
+
+def _list(health: Health) -> ListStatus:
+    return ListStatus(
+        list=health.name,
+        source=health.source,
+        entries=health.entries,
+        accepted=health.accepted,
+        last_success=health.succeeded,
+        bad_lines=health.bad_lines,
+        refused=health.refused,
+        reason=health.reason.value if health.reason else "",
+    )
+
+
+def _layout(configuration: Configuration) -> list[LayoutStatus]:
+    site = configuration.site()
+    return [
+        LayoutStatus(
+            family=family.label,
+            entries=len(prefixes),
+            hashed={str(length): len(prefixes.by_length[length]) for length in layout.hashed},
+            ranged={str(length): len(prefixes.by_length[length]) for length in layout.ranged},
+            nanoseconds=round(layout.nanoseconds),
+        )
+        for each in configuration.policies
+        if isinstance(each.settings, Blocklist)
+        for family, prefixes, layout in each.settings.layouts(site)
+    ]
 
 
 def _drift(kept: KeeperState) -> Drift | None:

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Callable
 
 from edged import __version__
+from edged.addresses import Address
+from edged.control import messages
 from edged.control.messages import Changes, Confirmed, Status, TornDown
 from edged.daemon.changes import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.report import View, status
+from edged.errors import EdgedError
 from edged.kernel import Capabilities
+from edged.lists.provenance import standing, told
 from edged.metrics import Figures
 
 
@@ -25,6 +29,7 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         applied=view.kept.applied,
         capabilities=capabilities.features,
         policies=view.totals,
+        lists=view.lists,
         read_errors=read_errors,
     )
 
@@ -32,13 +37,21 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
 class ControlService:
     """The operations as the control socket's messages; `view` reads the kernel's counters, so it is called in a thread."""
 
-    def __init__(self, operations: Operations, view: Callable[[], View]) -> None:
+    def __init__(self, operations: Operations, view: Callable[[], View], key: Callable[[], bytes | None]) -> None:
         self._operations = operations
         self._view = view
+        self._key = key  # of the opaque numbers of confidential lists
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
         return status(await asyncio.to_thread(self._view))
+
+    async def blocklist_test(self, address: Address) -> messages.Standing:
+        """How an address stands with the lists in force. Raises EdgedError where no blocklist is configured."""
+        found = await asyncio.to_thread(lambda: standing(self._operations.record.configuration, address, self._key()))
+        if found is None:
+            raise EdgedError("no blocklist is configured; no address is blocked")
+        return told(found, address)
 
     async def reload(self) -> Changes:
         """Take the files anew."""
@@ -70,4 +83,5 @@ def _told(change: Change) -> Changes:
         "generation": change.enforced.generation,
         "warnings": list(change.warnings),
         "steps": list(change.steps),
+        "refused": list(change.refused),
     }

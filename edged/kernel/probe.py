@@ -17,9 +17,9 @@ from edged.kernel import Capabilities, uapi
 from edged.kernel import expressions as ex
 from edged.kernel.attrs import be32, nest, text
 from edged.kernel.batch import Batch, Message
-from edged.kernel.encode import encode_plan
+from edged.kernel.encode import KEY_TYPE_OF, encode_plan
 from edged.kernel.nftsocket import NftSocket
-from edged.kernel.uapi import FlowtableAttr, Msg, RuleAttr, TableAttr
+from edged.kernel.uapi import FlowtableAttr, Msg, RuleAttr, SetAttr, TableAttr
 from edged.ruleset.plan import AddChain, AddCounter, AddElements, AddSet, CreateTable, Lock, Plan, Step
 from edged.ruleset.tree import AddressSet, Chain, Counter, Direction, Element, Hook
 
@@ -50,6 +50,13 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
             "no policy can be enforced on this kernel",
         ),
         "interval_sets": Feature("sets of prefixes, for pools and exemptions", "no policy can be enforced on this kernel"),
+        "prefix_sets": Feature(
+            "hash sets of a fixed size, for blocklists of a million addresses", "blocklist cannot be enforced on this kernel"
+        ),
+        "connection_marks": Feature(
+            "keeps a verdict with its connection, so that an open one is looked up again only when the lists change",
+            "blocklist cannot be enforced on this kernel",
+        ),
         "timeouts": Feature("exemptions that end by themselves in the kernel", "no policy can be enforced on this kernel"),
         "counters": Feature("named counters, which keep their value over an update", "no policy can be enforced on this kernel"),
         "conntrack": Feature(
@@ -103,6 +110,8 @@ def _trials() -> dict[str, tuple[Message, ...]]:
         "table_persist": _table(Lock.OWNER_PERSIST),
         "inet_filter": filtered,
         "interval_sets": plain + _filled(AddressSet("probe", Family.IPV6), ranges),
+        "prefix_sets": (*plain, _hash_set()),
+        "connection_marks": (*filtered, _rule(ex.ct(ex.CtKey.MARK) + ex.bitwise(b"\0" * 4) + ex.ct_set(ex.CtKey.MARK))),
         "timeouts": plain + _filled(AddressSet("probe", Family.IPV6, expiring=True), ending),
         "counters": plain + _steps(AddCounter(Counter("probe", Direction.UP, Family.IPV4, "drop"))),
         "conntrack": (*filtered, _rule(ex.ct(ex.CtKey.DIRECTION) + ex.cmp(ex.Comparison.EQUAL, b"\1"))),
@@ -129,6 +138,13 @@ def _filled(made: AddressSet, elements: tuple[Element, ...]) -> tuple[Message, .
 def _rule(expressions: bytes) -> Message:
     body = text(RuleAttr.TABLE, _SCRATCH) + text(RuleAttr.CHAIN, _CHAIN.name) + nest(RuleAttr.EXPRESSIONS, expressions)
     return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, "rule")
+
+
+def _hash_set() -> Message:
+    names = text(SetAttr.TABLE, _SCRATCH) + text(SetAttr.NAME, "probe")
+    key = be32(SetAttr.KEY_TYPE, KEY_TYPE_OF[Family.IPV6]) + be32(SetAttr.KEY_LEN, Family.IPV6.bits // 8)
+    sized = nest(SetAttr.DESC, be32(SetAttr.DESC_SIZE, 16))
+    return Message(Msg.NEWSET, uapi.NLM_F_CREATE, names + key + sized + be32(SetAttr.ID, 1), "set")
 
 
 def _flowtable() -> Message:

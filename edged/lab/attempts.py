@@ -95,6 +95,29 @@ def _datagram(sender: Host, receiver: Host, family: Family, forged: Address) -> 
     return _silence(passed, "an honest one arrives", arrived, answers)
 
 
+def _beside(sender: Host, receiver: Host, family: Family, ends: Callable[[Host], tuple[Address, Address]], at: Topology) -> Seen:
+    """BL-1: a datagram with a listed address at one of its ends, and one with another address there behind it."""
+    listed, other = ends(at.listed), ends(at.web)
+    with Witness(receiver, family) as far, Witness(sender, family) as near:
+        for source, goal in (listed, other):
+            send(sender, Packet(source, goal, UDP, HIGH, DISCARD))
+        passed = far.waits_for(lambda packet: (packet.source, packet.destination) == other, _ARRIVAL)
+        time.sleep(_STRAGGLER)
+        arrived = [packet for packet in far.seen() if (packet.source, packet.destination) == listed]
+        answers = [packet for packet in near.seen() if at.listed.address(family) in (packet.source, packet.destination)]
+    return _silence(passed, "one beside it arrives", arrived, answers)
+
+
+def _to_listed(at: Topology, family: Family) -> Seen:
+    near = at.dynamic.address(family)
+    return _beside(at.dynamic, at.outside, family, lambda host: (near, host.address(family)), at)
+
+
+def _from_listed(at: Topology, family: Family) -> Seen:
+    near = at.dynamic.address(family)
+    return _beside(at.outside, at.dynamic, family, lambda host: (host.address(family), near), at)
+
+
 def _silence(control: bool, control_words: str, arrived: list[Packet], answers: list[Packet]) -> Seen:  # noqa: FBT001  one of three findings
     if not control:
         return Seen(Outcome.OTHER, f"not so: {control_words}")
@@ -210,6 +233,22 @@ ATTEMPTS = (
         "web download",
         Outcome.PASSES,
         lambda at, family: download(at.static, at.web.address(family)),
+    ),
+    Attempt(
+        "blocklist-to-listed",
+        "dynamic",
+        "a listed address",
+        Outcome.SILENCE,  # BL-1
+        _to_listed,
+        CountedBy("blocklist", Direction.UP, "drop"),
+    ),
+    Attempt(
+        "blocklist-from-listed",
+        "outside",
+        "from a listed address",
+        Outcome.SILENCE,  # BL-1
+        _from_listed,
+        CountedBy("blocklist", Direction.DOWN, "drop"),
     ),
     Attempt(
         "spoof-from-subscriber",

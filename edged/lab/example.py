@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,7 @@ from edged.config.gateway import PoolName
 from edged.errors import EdgedError, Refused
 from edged.interfaces import fits
 from edged.lab.topology import DYNAMIC, OPEN_RESOLVER, STATIC, STRANGER
+from edged.lists.book import sources_of
 from edged.loader import load
 
 if TYPE_CHECKING:
@@ -43,9 +45,19 @@ def write_configuration(source: Path, folder: Path) -> Configuration:
     content |= {"rules": str(original.edged.rules), "control": "control.sock", "state": "state"}
     if original.edged.subscribers is not None:
         content["subscribers"] = str(original.edged.subscribers)
+    for name in dict.fromkeys(_beside(original)):
+        (folder / name).symlink_to(source.parent / name)
     path = folder / "edged.yaml"
     path.write_text(f"# {source}, for the lab\n{yaml.safe_dump(content, sort_keys=False)}")
     return load(path, now=datetime.now(UTC))
+
+
+def _beside(configuration: Configuration) -> Iterator[str]:
+    """What lies beside edged.yaml and is, or holds, a list, by its name there."""
+    home = configuration.path.parent
+    for source in sources_of(configuration):
+        if source.path is not None and source.path.is_relative_to(home):
+            yield source.path.relative_to(home).parts[0]
 
 
 def _suits(configuration: Configuration) -> None:

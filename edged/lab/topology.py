@@ -43,6 +43,8 @@ OWN_MAIL = (IPv4Address("192.0.2.25"), IPv6Address("2001:db8:a::25"))
 FOREIGN_MAIL = (IPv4Address("192.0.2.200"), IPv6Address("2001:db8:a::200"))
 RESOLVER = (IPv4Address("192.0.2.153"), IPv6Address("2001:db8:a::153"))
 WEB = (IPv4Address("192.0.2.80"), IPv6Address("2001:db8:a::80"))
+# in a list of the shipped example
+LISTED = (IPv4Address("192.0.2.66"), IPv6Address("2001:db8:a::66"))
 # addresses that nobody in the lab has, outside every pool
 STRANGER = (IPv4Address("198.18.0.66"), IPv6Address("2001:db8:bad::66"))
 
@@ -124,7 +126,7 @@ class Topology:
     """The namespaces and who lives in them, from entering the context to leaving it.
 
     `gateway`, `dynamic` and `static` have a namespace each; `open_resolver` is a second address of `dynamic`. `own_mail`,
-    `foreign_mail`, `resolver` and `web` share the namespace of `outside`. Raises EdgedError where it cannot be built.
+    `foreign_mail`, `resolver`, `web` and `listed` share the namespace of `outside`. Raises EdgedError where it cannot be built.
     """
 
     def __init__(self) -> None:
@@ -140,6 +142,7 @@ class Topology:
         self.foreign_mail = self.outside
         self.resolver = self._host("outside", RESOLVER)
         self.web = self._host("outside", WEB)
+        self.listed = self._host("outside", LISTED)
 
     def __enter__(self) -> Self:
         remove_leftovers()
@@ -169,6 +172,7 @@ class Topology:
         _batch(self.dynamic.netns, _subscriber_commands(self.dynamic, self.open_resolver))
         _batch(self.static.netns, _subscriber_commands(self.static))
         _batch(self.outside.netns, _outside_commands(self.outside, self.own_mail, self.resolver, self.web))
+        _batch(self.outside.netns, _aside_commands(self.listed))
         self._await_links()
 
     def _wire(self) -> None:
@@ -243,6 +247,11 @@ def _outside_commands(*hosts: Host) -> list[str]:
         *(f"address add {host.ipv6}/64 dev eth0 nodad" for host in hosts),
         *(f"route add {pool} via {GATEWAY_WAN[0 if pool.version == 4 else 1]} dev eth0" for pool in POOLS),
     ]
+
+
+def _aside_commands(host: Host) -> list[str]:
+    """An address more, which the kernel never chooses as source by itself (RFC 6724 section 5, rule 3)."""
+    return [f"address add {host.ipv4}/24 dev eth0", f"address add {host.ipv6}/64 dev eth0 nodad preferred_lft 0"]
 
 
 def _batch(netns: str | None, commands: Iterable[str]) -> None:

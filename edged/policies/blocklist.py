@@ -94,11 +94,8 @@ class Blocklist(Policy):
 
     def declare(self, site: Site, places: Places, now: int) -> Fragment:  # noqa: ARG002  nothing here ends
         """The sets that hold the lists, and a chain a direction that looks both of a packet's ends up in them."""
-        named = tuple(tuple(site.lists[each.name].values()) for each in self.lists if each.name in site.lists)
         hidden = any(each.confidential for each in self.lists)
-        held = {
-            family: _Held(family, prefixes, hidden) for family, prefixes in blocked(named, self.allow).items() if len(prefixes)
-        }
+        held = {family: _Held(family, prefixes, layout, hidden) for family, prefixes, layout in self.layouts(site)}
         if not held:
             return Fragment()
         judged = blake2s("".join(each.prefixes.digest for each in held.values()).encode(), digest_size=8).hexdigest()
@@ -113,6 +110,13 @@ class Blocklist(Policy):
             for direction, point in points.items()
         )
         return Fragment(tuple(made for each in held.values() for made in each.sets), tuple(chains), entries)
+
+    def layouts(self, site: Site) -> Iterator[tuple[Family, Prefixes, Layout]]:
+        """What is blocked in each family that has anything blocked, and in which sets it is looked up."""
+        named = tuple(tuple(site.lists[each.name].values()) for each in self.lists if each.name in site.lists)
+        for family, prefixes in _blocked(named, self.allow).items():
+            if len(prefixes):
+                yield family, prefixes, choose({length: len(keys) for length, keys in prefixes.by_length.items()})
 
     @property
     def _answers(self) -> bool:
@@ -167,11 +171,10 @@ class Blocklist(Policy):
 class _Held:
     """One family's prefixes in the kernel's sets."""
 
-    def __init__(self, family: Family, prefixes: Prefixes, hidden: bool) -> None:  # noqa: FBT001  of the one caller
+    def __init__(self, family: Family, prefixes: Prefixes, layout: Layout, hidden: bool) -> None:  # noqa: FBT001  a setting
         self.family = family
         self.prefixes = prefixes
         number = "4" if family is Family.IPV4 else "6"
-        layout = layout_of(prefixes)
         self._hashed = tuple(
             PrefixSet(f"blocklist{number}_{length}", prefixes.by_length[length], hidden) for length in layout.hashed
         )
@@ -197,7 +200,7 @@ class _Held:
 
 
 @lru_cache(maxsize=2)  # the table is compiled often, the lists change seldom; Entries are told apart by their identity
-def blocked(lists: tuple[tuple[Entries, ...], ...], allow: tuple[Prefix, ...]) -> Mapping[Family, Prefixes]:
+def _blocked(lists: tuple[tuple[Entries, ...], ...], allow: tuple[Prefix, ...]) -> Mapping[Family, Prefixes]:
     """What is blocked: the union of the lists, each of which is its families' entries, but for what is allowed."""
     from edged.packed import Prefixes  # noqa: PLC0415  numpy, which gateways without a list do without
 
@@ -205,11 +208,6 @@ def blocked(lists: tuple[tuple[Entries, ...], ...], allow: tuple[Prefix, ...]) -
     return {
         family: Prefixes.merged(family, [each for each in entries if each.family is family]).without(allow) for family in Family
     }
-
-
-def layout_of(prefixes: Prefixes) -> Layout:
-    """In which sets the prefixes of a family are looked up."""
-    return choose({length: len(keys) for length, keys in prefixes.by_length.items()})
 
 
 def _ranges(prefixes: Prefixes) -> Iterator[Range]:

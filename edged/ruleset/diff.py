@@ -60,16 +60,17 @@ def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[
             yield DestroyTable()
         return
     table = continued(desired.table, observed)
-    for mask, generation in _generations_begun(table, observed):
-        yield VoidGeneration(mask, generation)
+    voided = [VoidGeneration(mask, generation) for mask, generation in _generations_begun(table, observed)]
     if observed is None or not _can_stay(desired, observed):
         if observed is not None:
             yield DestroyTable()
         yield CreateTable(desired.lock)
+        yield from voided
         yield from _changes(table, ObservedTable(Ownership.OURS))
         return
     if desired.lock is Lock.OWNER_PERSIST and observed.ownership is Ownership.ORPHANED:
         yield AdoptTable()
+    yield from voided
     yield from _changes(table, observed)
 
 

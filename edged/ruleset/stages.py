@@ -9,8 +9,8 @@ net/netfilter/nft_set_rbtree.c). Two things go wrong in that moment:
 - A rule that keeps its verdict in the connection's mark judges by the former elements and marks as if by the new, and nobody
   asks that connection again. So the sets such rules ask are changed by a batch of their own too, before the generation rises.
 
-A set that is there keeps its former elements until the new ones take their place, so nothing else needs a second batch. Hash
-sets (PrefixSet) switch with the rules, so theirs is the batch of the rules.
+A set that is there keeps its former elements until the new ones take their place, so nothing else needs a second batch: the
+elements of hash sets (PrefixSet) switch with the rules.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edged.ruleset.diff import sets_asked
 from edged.ruleset.plan import (
     AddCounter,
     AddElements,
+    AddKeys,
     AddSet,
     AdoptTable,
     CreateTable,
@@ -26,10 +27,11 @@ from edged.ruleset.plan import (
     FillChain,
     Plan,
     RemoveElements,
+    RemoveKeys,
     Step,
     VoidGeneration,
 )
-from edged.ruleset.tree import AddressSet, SetGeneration
+from edged.ruleset.tree import SetGeneration
 
 
 def stages(plan: Plan) -> tuple[tuple[Step, ...], ...]:
@@ -37,7 +39,7 @@ def stages(plan: Plan) -> tuple[tuple[Step, ...], ...]:
 
     A table that is made anew is one batch: between two there would be no policy at all, instead of for some 10 microseconds.
     """
-    ahead = {step.set.name for step in plan.steps if isinstance(step, AddSet) and isinstance(step.set, AddressSet)}
+    ahead = {step.set.name for step in plan.steps if isinstance(step, AddSet)}
     ahead |= _judging(plan) & {step.set.name for step in plan.steps if isinstance(step, AddElements | RemoveElements)}
     if not ahead or any(isinstance(step, DestroyTable) for step in plan.steps):
         return (plan.steps,)
@@ -54,6 +56,6 @@ def _judging(plan: Plan) -> set[str]:
 
 def _prepares(step: Step, ahead: set[str]) -> bool:
     """Whether the step belongs into the first batch."""
-    if isinstance(step, AddElements | RemoveElements | AddSet):
+    if isinstance(step, AddSet | AddElements | RemoveElements | AddKeys | RemoveKeys):
         return step.set.name in ahead
     return isinstance(step, CreateTable | AdoptTable | VoidGeneration | AddCounter)

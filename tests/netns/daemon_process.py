@@ -84,7 +84,8 @@ class Daemon:
         self.host = host
         self.folder = Path(mkdtemp(prefix="edged-test-"))
         self.folder.chmod(0o755)
-        shutil.copytree(SHIPPED / "rules.d", self.folder / "rules.d")
+        for name in ("rules.d", "lists"):
+            shutil.copytree(SHIPPED / name, self.folder / name)
         self.config = self.folder / "edged.yaml"
         self.config.write_text(CONFIG)
         self.systemd = Systemd(self.folder)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from edged.clock import SystemClock
+from edged.lists.offline import in_force
 from edged.loader import load
 from edged.ruleset.render import render
 from edged.state import Pending, StateFolder
@@ -159,7 +160,7 @@ def test_render_is_what_the_kernel_is_asked_for(gateway: Gateway) -> None:
     text = gateway.edged("render")
     assert gateway.run("nft", "-c", "-f", "-", stdin=text).returncode == 0
     now = int(time.time())
-    expected = render(load(gateway.path, now=datetime.now(UTC)).table(now), now).splitlines()
+    expected = render(in_force(load(gateway.path, now=datetime.now(UTC))).table(now), now).splitlines()
     changed = [line for line in text.splitlines() if line not in expected and not line.startswith("#") and "timeout" not in line]
     assert changed == []
 

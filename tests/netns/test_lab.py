@@ -29,6 +29,7 @@ from tests.tiers import require
 FAMILIES = pytest.mark.parametrize("family", Family, ids=lambda family: family.label)
 EDGED = [sys.executable, "-W", "error", "-m", "edged"]
 STOPPED = {"op25b-refused", "op25b-replies", "ip53b-unsolicited", "spoof-from-subscriber", "spoof-from-outside"}
+STOPPED |= {"blocklist-to-listed", "blocklist-from-listed"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -157,7 +158,7 @@ def test_a_refusal_by_the_server_is_not_taken_for_the_gateways(topology: Topolog
 
 
 @FAMILIES
-@pytest.mark.parametrize("name", ["op25b-replies", "spoof-from-subscriber", "spoof-from-outside"])
+@pytest.mark.parametrize("name", ["op25b-replies", "spoof-from-subscriber", "spoof-from-outside", "blocklist-to-listed"])
 def test_silence_is_not_believed_where_nothing_passes_at_all(
     topology: Topology, family: Family, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from edged.control.client import ControlClient, DaemonRefused, NoDaemon
 from edged.enforce import Enforced
 from edged.errors import EdgedError, ExitCode, KernelError
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.lists.offline import in_force
 from edged.loader import Configuration, load
 from edged.oneshot import compare, enforce_and_leave
 from edged.ruleset.plan import Plan
@@ -84,7 +85,7 @@ class Scene:
 
     def apply(self, configuration: Configuration) -> None:
         kernel = FakeKernel(self.host)
-        enforce_and_leave(kernel, configuration.table(int(NOW)), self.clock.now)
+        enforce_and_leave(kernel, in_force(configuration).table(int(NOW)), self.clock.now)
         kernel.close()
 
     def sleep(self, seconds: float) -> None:
@@ -97,7 +98,7 @@ class Scene:
         return Guardian(self.state, kernel or FakeKernel(self.host), last_good, daemon, self.clock, self.sleep, self.log.append)
 
     def holds(self, configuration: Configuration) -> bool:
-        return not compare(FakeKernel(self.host), configuration.table(int(NOW))).plan
+        return not compare(FakeKernel(self.host), in_force(configuration).table(int(NOW))).plan
 
 
 @pytest.fixture

@@ -15,18 +15,21 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "fetch": {"errors"},
+    "packed": {"addresses"},
+    "sources": {"addresses", "errors", "packed"},
     "interfaces": set(),
-    "ruleset": {"addresses", "errors", "interfaces", "origin", "packet"},
+    "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
     "config": {"addresses", "errors", "interfaces", "origin"},
-    "policies": {"addresses", "config", "origin", "ruleset"},
-    "kernel": {"addresses", "errors", "ruleset"},
+    "policies": {"addresses", "config", "origin", "packed", "ruleset"},
+    "kernel": {"addresses", "errors", "packed", "ruleset"},
     "enforce": {"errors", "kernel", "ruleset"},
-    "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset"},
+    "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "interfaces", "ruleset", "packet", "policies")
+PURE = ("origin", "errors", "addresses", "packed", "interfaces", "ruleset", "packet", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),

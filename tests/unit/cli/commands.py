@@ -13,12 +13,13 @@ from click.testing import CliRunner, Result
 
 from edged.cli.root import edged
 from edged.control.client import NoDaemon
-from edged.control.messages import Changes, Confirmed, Status, TornDown
+from edged.control.messages import Changes, Confirmed, Standing, Status, TornDown
 from edged.errors import EdgedError
 
 RULES = Path(__file__).parents[3] / "rules"
 
-CHANGES: Changes = {"changed": 2, "generation": 7, "warnings": ["w1"], "steps": ["add chain x", "chain x: write 1 rule"]}
+STEPS = ["add chain x", "chain x: write 1 rule"]
+CHANGES: Changes = {"changed": 2, "generation": 7, "warnings": ["w1"], "steps": STEPS, "refused": []}
 
 STATUS: Status = {
     "schema": "edged/v1/status",
@@ -50,6 +51,27 @@ STATUS: Status = {
             ],
         },
         {"policy": "spoof", "mode": "off", "file": "rules.d/40-spoof.yaml:15", "counters": []},
+    ],
+    "lists": [
+        {
+            "list": "authority",
+            "source": "/etc/edged/lists/authority.txt",
+            "entries": 1_234_567,
+            "accepted": 1_700_000_000.0,
+            "last_success": 1_700_000_000.0,
+            "bad_lines": 3,
+            "refused": "",
+            "reason": "",
+        }
+    ],
+    "layout": [
+        {
+            "family": "ipv4",
+            "entries": 1_234_567,
+            "hashed": {"24": 7, "32": 1_234_500},
+            "ranged": {"9": 20, "17": 40},
+            "nanoseconds": 675,
+        }
     ],
     "degraded": [],
     "warnings": [],
@@ -89,6 +111,20 @@ class FakeClient:
         if not self.daemon.runs:
             raise NoDaemon("no edged daemon answers")
         return self.daemon.status_now
+
+    def blocklist_test(self, address: str) -> Standing:
+        self._change("blocklist test", address)
+        return {
+            "address": address,
+            "blocked": True,
+            "mode": "enforce",
+            "listings": [
+                {"list": "drop", "accepted": 1_700_000_000.0, "place": "lists/drop:7", "prefix": "192.0.2.64/26", "entry": None},
+                {"list": "authority", "accepted": 1_700_000_000.0, "place": None, "prefix": None, "entry": 77123},
+            ],
+            "allowed_by": None,
+            "never_blocked_by": None,
+        }
 
     def reload(self) -> Changes:
         self._change("reload")

@@ -135,7 +135,7 @@ def test_a_wildcard_interface_gets_a_name_that_fits(edged: Edged) -> None:
 def test_verbose_lists_every_rule_that_matched_as_nft_text(edged: Edged) -> None:
     output = edged("explain", "--src", "203.0.113.9", "--dst", "192.0.2.200", "--proto", "tcp", "--dport", "25", "-v").stdout
     rules = output.partition("matched:\n")[2].splitlines()
-    assert [line.split()[0] for line in rules][:2] == ["from_access.lan0", "to_upstream.wan0"]
+    assert [line.split()[0] for line in rules][:3] == ["from_access.lan0", "blocklist_up.enter", "blocklist_up.never-block"]
     assert rules[-1].endswith("reject with tcp reset")
 
 

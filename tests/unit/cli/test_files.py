@@ -9,6 +9,7 @@ import pytest
 from edged.cli import files
 from edged.config.gateway import EdgedFile
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.lists.offline import in_force
 from edged.ruleset.plan import Lock
 from tests.unit.cli.commands import Edged
 
@@ -16,7 +17,7 @@ from tests.unit.cli.commands import Edged
 def test_check_says_what_is_right_in_one_line(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
-    assert result.stdout == "ok: gw1, 3 policies: spoof (enforce), op25b (enforce), ip53b (enforce); 4 files\n"
+    assert result.stdout == "ok: gw1, 4 policies: spoof (enforce), blocklist (enforce), op25b (enforce), ip53b (enforce); 5 files\n"
     assert result.stderr == ""
 
 
@@ -49,7 +50,7 @@ def test_a_warning_is_told_and_is_no_failure(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
     assert "warning" in result.stderr
-    assert result.stdout.endswith("4 files, 1 warning\n")
+    assert result.stdout.endswith("5 files, 1 warning\n")
     assert edged.json("check")["problems"][0]["severity"] == "warning"
 
 
@@ -57,8 +58,8 @@ def test_check_json_says_what_there_is(edged: Edged) -> None:
     content = edged.json("check")
     assert content["ok"] is True
     assert content["gateway"] == "gw1"
-    assert content["policies"] == {"spoof": "enforce", "op25b": "enforce", "ip53b": "enforce"}
-    assert len(content["files"]) == 4
+    assert content["policies"] == {"spoof": "enforce", "blocklist": "enforce", "op25b": "enforce", "ip53b": "enforce"}
+    assert len(content["files"]) == 5
 
 
 def test_a_missing_file_is_an_invalid_configuration(edged: Edged) -> None:
@@ -108,7 +109,7 @@ def test_plan_compares_contents_beside_a_daemon_that_holds_the_table(edged: Edge
     from edged.enforce import enforce
     from edged.ruleset.plan import Desired
 
-    table = files.load_configuration(edged.path).table(0)
+    table = in_force(files.load_configuration(edged.path)).table(0)
     daemon = FakeKernel(host)
     enforce(daemon, Desired(table, lock), lambda: 0.0)
     content = edged.json("plan", "--exit-code")

@@ -13,6 +13,8 @@ from edged.daemon.drift import Suspects
 from edged.daemon.keeper import Keeper
 from edged.daemon.totals import Totals
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.lists.book import ListBook
+from edged.lists.store import ListStore
 from edged.loader import Configuration, load
 from edged.ruleset.plan import Lock
 from edged.state import StateFolder
@@ -99,7 +101,8 @@ class Rig:
         return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))
 
     def changes(self, first: Configuration | None = None) -> Changes:
-        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load())
+        lists = ListBook(ListStore(self.state.path), self.clock, lambda _: ())
+        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists)
 
     @property
     def tables(self) -> set[str]:

@@ -41,7 +41,7 @@ def test_a_counter_of_the_other_family_does_not_do() -> None:
 
 def test_the_policies_are_all_tried_in_both_directions() -> None:
     tried = {(each.counted_by.policy, each.counted_by.direction) for each in ATTEMPTS if each.counted_by}
-    both = {(policy, direction) for policy in ("op25b", "spoof") for direction in Direction}
+    both = {(policy, direction) for policy in ("op25b", "spoof", "blocklist") for direction in Direction}
     assert tried == both | {("ip53b", Direction.DOWN)}
     assert len({each.name for each in ATTEMPTS}) == len(ATTEMPTS)
     assert all((each.expected is Outcome.PASSES) == (each.counted_by is None) for each in ATTEMPTS)
