@@ -25,6 +25,7 @@ EXAMPLES = """\
 Examples:
   edged blocklist test 192.0.2.66
   edged blocklist test --json 2001:db8:bad::1 | jq .listings
+  edged blocklist update                  ask every `url` now; `edged status` says what came of it
 
 The daemon is asked where one runs, else the lists are read here. Of a confidential list its name is shown and a number that
 stands for the entry; the address you ask about is in no log.
@@ -48,6 +49,19 @@ def blocklist_test(path: Path, socket: Path | None, out: Output, address: IPv4Ad
     for line in _told(found, now):
         out.text(line)
     out.document({"schema": "edged/v1/blocklist-test", **found})
+
+
+@command.command(epilog=EXAMPLES)
+@config_option
+@socket_option
+@json_option
+def update(path: Path, socket: Path | None, out: Output) -> None:
+    """Have the daemon ask the addresses of all lists that have a `url` now."""
+    asked = control_client(path, socket).blocklist_update()["asked"]
+    out.text(
+        f"asked: {', '.join(asked)}; `edged status` says what came of it" if asked else "no list has a `url`; files are watched"
+    )
+    out.document({"schema": "edged/v1/blocklist-update", "asked": asked})
 
 
 def _standing(path: Path, socket: Path | None, address: IPv4Address | IPv6Address) -> Standing:

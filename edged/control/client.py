@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from edged.control.messages import Changes, Confirmed, Failure, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, TornDown
 from edged.errors import EdgedError, ExitCode, Unreachable
 
 # reading is answered at once; a change waits for the kernel, and behind a long batch it may wait for seconds
@@ -61,6 +61,10 @@ class ControlClient:
     def blocklist_test(self, address: str) -> Standing:
         """How an address stands with the blocklist. The address goes in the body: it is in no request line that is logged."""
         return cast("Standing", self._ask("POST", "/v1/blocklist/test", {"address": address}, READ_TIMEOUT))
+
+    def blocklist_update(self) -> Asked:
+        """Have the lists' addresses on the web asked now; it does not wait for what they say."""
+        return cast("Asked", self._ask("POST", "/v1/blocklist/update", {}, READ_TIMEOUT))
 
     def reload(self) -> Changes:
         """Have the files taken anew; returns when the kernel holds what they ask for."""

@@ -92,6 +92,12 @@ class Standing(TypedDict):
     never_blocked_by: str | None  # file:line
 
 
+class Asked(TypedDict):
+    """The answer to POST /v1/blocklist/update."""
+
+    asked: list[str]  # the lists whose addresses on the web are asked now
+
+
 class Degraded(TypedDict):
     """Something the configuration asks for that this machine cannot give, and what edged does instead."""
 

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
-from edged.control.messages import Changes, Confirmed, Failure, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, TornDown
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,10 @@ class Service(Protocol):
 
     def blocklist_test(self, address: Address) -> Awaitable[Standing]:
         """How an address stands with the lists in force."""
+        ...
+
+    def blocklist_update(self) -> Awaitable[Asked]:
+        """Ask the lists' addresses on the web now."""
         ...
 
     def reload(self) -> Awaitable[Changes]:
@@ -91,6 +95,7 @@ def application(service: Service) -> web.Application:
         return web.json_response(answer)
 
     changes: dict[str, Callable[[web.Request], Awaitable[Answer]]] = {
+        "blocklist/update": lambda _: service.blocklist_update(),
         "reload": lambda _: service.reload(),
         "apply": apply,
         "confirm": lambda _: service.confirm(),

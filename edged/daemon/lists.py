@@ -21,6 +21,7 @@ from edged.lists.book import ListBook, shown_source, sources_of
 _log = logging.getLogger(__name__)
 
 _TICK = 0.1  # a look is one stat(2) a list
+_RETRY = 5.0  # after the kernel refused changed lists
 _SOONEST_RETRY = 60.0  # after a failed fetch, doubled each time up to the list's `refresh`
 
 
@@ -34,6 +35,8 @@ class ListWatch:
         self._due: dict[str, float] = {}  # when a `url` is asked next, by CLOCK_BOOTTIME
         self._failures: dict[str, int] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._retry_at: float | None = None  # CLOCK_BOOTTIME; None: what was accepted is in force
+        self.trouble = ""  # why lists that were accepted are not in force
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -44,7 +47,7 @@ class ListWatch:
                 sources = tuple(sources_of(self._changes.record.configuration))
                 now = {source.name for source in sources if self._lists.has_changed(source)}
                 # one that changed just now may still be written to; it is taken when it has stood still for a tick
-                if changed and changed == now:
+                if (changed and changed == now) or self._is_overdue():
                     await self._take()
                     now = set()
                 changed = now
@@ -54,18 +57,28 @@ class ListWatch:
                 task.cancel()
             await asyncio.gather(*self._fetching.values(), return_exceptions=True)
 
+    def _is_overdue(self) -> bool:
+        return self._retry_at is not None and self._clock.boottime() >= self._retry_at
+
     async def _take(self) -> None:
         try:
             change = await self._changes.take_lists()
-        except EdgedError as error:
-            _log.error("changed lists are not in force: %s", error)
-        except Exception:  # noqa: BLE001  edged's own fault must not end the daemon
-            _log.exception("changed lists are not in force")
+        # also edged's own fault: it must not end the daemon
+        except Exception as error:  # noqa: BLE001
+            self._retry_at = self._clock.boottime() + _RETRY
+            self.trouble = f"changed lists are not in force, next try in {_RETRY:.0f} s: {error}"
+            _log.error("%s", self.trouble, exc_info=None if isinstance(error, EdgedError) else error)
         else:
+            self._retry_at, self.trouble = None, ""
             if change is not None and change.steps:
                 _log.info("changed lists are in force, %d steps", len(change.steps))
 
     # --- fetching ---
+
+    def hurry(self) -> tuple[str, ...]:
+        """Have every `url` asked now; the lists' names."""
+        self._due.clear()
+        return tuple(source.name for source in sources_of(self._changes.record.configuration) if source.url is not None)
 
     def _start_fetches(self, sources: tuple[ListSource, ...]) -> None:
         for source in self._overdue(sources):

@@ -70,6 +70,7 @@ class _Daemon:
     changes: Changes
     list_store: ListStore
     lists: ListBook
+    sources: ListWatch
     surroundings: Surroundings
     watch: RulesetWatch
 
@@ -90,6 +91,7 @@ class _Daemon:
             self.list_store = ListStore(state.path)
             self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
+            self.sources = ListWatch(self.lists, self.changes, self.clock)
             opened.push_async_callback(self.changes.stop)
             await self.changes.start(choice)
             self.surroundings = Surroundings(
@@ -102,8 +104,7 @@ class _Daemon:
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            sources = ListWatch(self.lists, self.changes, self.clock)
-            tasks = (self.watch.run(), self.surroundings.run(), sources.run(), heart.run(), self._reload_at(reload_asked))
+            tasks = (self.watch.run(), self.surroundings.run(), self.sources.run(), heart.run(), self._reload_at(reload_asked))
             await _until(stop_asked, *tasks)
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
@@ -132,7 +133,7 @@ class _Daemon:
             warnings=_lock_warnings(lock, self.systemd),
             metrics=str(self.changes.first.edged.metrics.listen),
             lists=self.lists.health,
-            list_trouble=self.lists.trouble,
+            list_trouble=self.sources.trouble or self.lists.trouble,
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:
@@ -166,7 +167,7 @@ class _Daemon:
 
         end_metrics = metrics.serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key)),
+            application(ControlService(self.changes, view, self.list_store.key, self.sources)),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,

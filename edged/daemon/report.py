@@ -38,7 +38,7 @@ class View:
     warnings: tuple[str, ...]  # of this machine
     metrics: str
     lists: tuple[Health, ...] = ()
-    list_trouble: str = ""  # an accepted list that could not be kept
+    list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
 
 
 def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[str, bool]:
@@ -135,7 +135,7 @@ def _lists(view: View) -> Iterator[Degraded]:
                 instead = f"the last good list, of {at:%Y-%m-%dT%H:%M:%SZ} with {each.entries} entries, stays in force"
             yield Degraded(what=f"list {each.name}", why=each.refused, instead=instead)
     if view.list_trouble:
-        yield Degraded(what="lists in the state folder", why=view.list_trouble, instead="the lists are in force until a restart")
+        yield Degraded(what="lists", why=view.list_trouble, instead="the lists that are in force stay so")
 
 
 def _list(health: Health) -> ListStatus:

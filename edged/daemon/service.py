@@ -11,6 +11,7 @@ from edged.control import messages
 from edged.control.messages import Changes, Confirmed, Status, TornDown
 from edged.daemon.changes import Change
 from edged.daemon.changes import Changes as Operations
+from edged.daemon.lists import ListWatch
 from edged.daemon.report import View, status
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -37,10 +38,13 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
 class ControlService:
     """The operations as the control socket's messages; `view` reads the kernel's counters, so it is called in a thread."""
 
-    def __init__(self, operations: Operations, view: Callable[[], View], key: Callable[[], bytes | None]) -> None:
+    def __init__(
+        self, operations: Operations, view: Callable[[], View], key: Callable[[], bytes | None], sources: ListWatch
+    ) -> None:
         self._operations = operations
         self._view = view
         self._key = key  # of the opaque numbers of confidential lists
+        self._sources = sources
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
@@ -52,6 +56,10 @@ class ControlService:
         if found is None:
             raise EdgedError("no blocklist is configured; no address is blocked")
         return told(found, address)
+
+    async def blocklist_update(self) -> messages.Asked:
+        """Ask the lists' addresses on the web now."""
+        return {"asked": list(self._sources.hurry())}
 
     async def reload(self) -> Changes:
         """Take the files anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -24,7 +25,7 @@ _MOST_COLUMNS_TOLD = 12
 class CsvFormat:
     """The format: a column is told by its name in the header or by its number from 1; `charset` is Python's name of it.
 
-    Raises ValueError for settings that no file can fit.
+    Raises ValueError or LookupError for settings that no file can fit.
     """
 
     address: str | int
@@ -34,8 +35,10 @@ class CsvFormat:
     header: bool = True
 
     def __post_init__(self) -> None:
-        b"".decode(self.charset)  # LookupError for what is no character set of texts
         codecs.getincrementaldecoder(self.charset)
+        with suppress(UnicodeError):
+            # raises LookupError for a codec of other things than text, but not where there is nothing to decode
+            bytes(4).decode(self.charset)
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ValueError(f"not a delimiter: {self.delimiter!r}")
         for column in (self.address, self.prefix_length):

@@ -18,7 +18,7 @@ from edged.packed import Entries, Packed, pack
 from edged.sources.parsed import BadLine, ListRefused, Parsed, Reason
 from edged.sources.spelling import mistake
 
-# what fits the memory of a gateway: one entry takes 25 bytes and, while the list is read, as much again
+# a bound on memory: an entry takes up to 21 bytes, and up to 71 while the list is read
 MOST_ENTRIES = 10_000_000
 
 BATCH = 1 << 14  # texts, about; more are slower, as they leave the processor's caches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -22,6 +23,8 @@ from edged.kernel.elements import encode_keys
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import ElemAttr, Msg, SetAttr
 from edged.lab.topology import Topology
+from tests.fetch.authority import Authority
+from tests.fetch.server import content, serving, status
 from tests.netns.daemon_process import Daemon, eventually
 
 IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
@@ -181,6 +184,34 @@ def test_bl10_no_entry_of_a_confidential_list_is_shown_anywhere(daemon: Daemon) 
     assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
 
 
+def test_a_list_from_the_web_is_fetched_and_a_wrong_answer_changes_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    certificate = authority.certificate("good", "IP:127.0.0.1", "20200101000000Z", "20991231000000Z")
+    with serving(certificate, netns=daemon.host.netns) as server:
+        server.pages["/list"] = content(gzip.compress(b"198.18.1.1\n198.18.1.2\n"), ETag='"one"')
+        url = f'{{name: web, url: "{server.url()}?token=secret", ca: {authority.pem}}}'
+        daemon.write(POLICY, "lists: [", f"lists: [{url}, ")
+        daemon.start()
+        eventually(lambda: blocked(daemon, "198.18.1.2"))
+        assert not daemon.client.status()["degraded"]
+        server.pages["/list"] = status(304)
+        assert daemon.client.blocklist_update() == {"asked": ["web"]}
+        eventually(lambda: len(server.asked) == 2)
+        assert server.asked[1].headers["If-None-Match"] == '"one"'
+        before = elements(daemon)
+        server.pages["/list"] = content(b"<html>maintenance</html>")
+        daemon.client.blocklist_update()
+        eventually(lambda: "not a list" in str(daemon.client.status()["lists"][0]["refused"]))
+        assert elements(daemon) == before
+    daemon.client.blocklist_update()
+    eventually(lambda: "cannot be fetched" in str(daemon.client.status()["lists"][0]["refused"]))
+    assert (elements(daemon), blocked(daemon, "198.18.1.1")) == (before, True)
+    assert "secret" not in daemon.log() + json.dumps(daemon.client.status())
+    daemon.kill()
+    daemon.start()
+    assert elements(daemon) == before
+
+
 # --- kill -9 at any moment ---
 
 SIZE = 1_000_000 if IS_LONG else 100_000
@@ -219,8 +250,8 @@ def test_kill_9_in_the_middle_of_a_change_leaves_the_old_list_or_the_new_one(dae
     both, few = addresses[:SIZE], SIZE // 1000
     lists = (both, np.concatenate((both[few:], addresses[SIZE : SIZE + few])), addresses[SIZE // 2 : SIZE // 2 + SIZE])
     written = [daemon.folder / f"list{n}" for n in range(3)]
-    for path, content in zip(written, lists, strict=True):
-        octets = content.astype(">u4").view(np.uint8).reshape(-1, 4)
+    for path, listed in zip(written, lists, strict=True):
+        octets = listed.astype(">u4").view(np.uint8).reshape(-1, 4)
         path.write_text("\n".join(".".join(map(str, four)) for four in octets.tolist()) + "\n")
     present = 0
     seen = []
