@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -54,7 +56,9 @@ def _delimiter(value: Any) -> str:  # noqa: ANN401
 
 def _charset(value: Any) -> str:  # noqa: ANN401
     try:
-        b"".decode(value)
+        codecs.getincrementaldecoder(value)  # what reads a file piece by piece; not every codec can
+        with suppress(UnicodeError):
+            bytes(4).decode(value)  # base64 and its like are codecs too, and give no text
     except (LookupError, TypeError, ValueError):
         raise unexpected("a character set such as utf-8, cp932 or euc_jp", value) from None
     return str(value)

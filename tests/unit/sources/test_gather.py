@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.addresses import Family
+from edged.addresses import Family, Prefix
+from edged.packed import pack, pack_number
 from edged.sources import gather
 from edged.sources.gather import Gatherer, has_host_bits, has_mapped
 from edged.sources.parsed import ListRefused, Parsed, Reason
@@ -87,8 +88,9 @@ def test_slashes_of_one_text_never_make_an_entry_of_another(text: str, beside: s
 
 
 @pytest.mark.parametrize("text", [
-    *("010.1.1.1", "1.1.1.01", " 1.1.1.1", "1.1.1.1 ", "1.1.1.1\n", "1.1.1", "0x1.1.1.1", "16843009", "+1.1.1.1", "1.1.1.1\0", "\ud800"),
-    *("::1%lo", "12345::", "1::2::3", "::1 ", "1:2:3:4:5:6:7", "１.1.1.1", "::01.1.1.1", "::ffff:1.1.1.1"),
+    *("010.1.1.1", "1.1.1.01", " 1.1.1.1", "1.1.1.1 ", "1.1.1.1\n", "1.1.1", "0x1.1.1.1", "16843009", "+1.1.1.1"),
+    *("1.1.1.1\0", "\ud800", ""),
+    *("::1%lo", "12345::", "1::2::3", "::1 ", "1:2:3:4:5:6:7", "\uff11.1.1.1", "::01.1.1.1", "::ffff:1.1.1.1"),
 ])  # fmt: skip
 def test_the_c_library_is_as_strict_as_it_must_be(text: str) -> None:
     parsed = taken(text)
@@ -130,19 +132,18 @@ def test_bad_lines_take_no_memory_past_those_that_are_told() -> None:
 def test_more_entries_than_a_gateway_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "MOST_ENTRIES", 3)
     assert taken("192.0.2.1", "192.0.2.2", "192.0.2.3").count == 3
-    with pytest.raises(ListRefused, match="^more than 3 entries$") as raised:
+    with pytest.raises(ListRefused, match=r"^more than 3 entries$") as raised:
         taken("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
     assert raised.value.reason is Reason.UNREADABLE
 
 
 @given(networks, st.integers(0, 127))
-def test_host_bits_are_those_behind_the_prefix_length(network: object, bit: int) -> None:
-    assert isinstance(network, type(ip_network("::"))) or hasattr(network, "prefixlen")
-    family = Family.of(network)  # type: ignore[arg-type]
-    value = int(network.network_address) ^ (1 << bit % family.bits)  # type: ignore[attr-defined]
-    address = gather.pack(family, value.to_bytes(family.bits // 8, "big"))
-    inside = bit % family.bits < family.bits - network.prefixlen  # type: ignore[attr-defined]
-    assert has_host_bits(family, address, np.array([network.prefixlen], np.uint8)) is inside  # type: ignore[attr-defined]
+def test_host_bits_are_those_behind_the_prefix_length(network: Prefix, place: int) -> None:
+    family = Family.of(network)
+    bit = place % family.bits
+    address = pack_number(family, int(network.network_address) ^ (1 << bit))
+    is_behind = bit < family.bits - network.prefixlen
+    assert has_host_bits(family, address, np.array([network.prefixlen], np.uint8)) is is_behind
 
 
 @pytest.mark.parametrize(("text", "mapped"), [
@@ -152,4 +153,4 @@ def test_host_bits_are_those_behind_the_prefix_length(network: object, bit: int)
 def test_mapped_addresses_are_those_of_their_prefix(text: str, mapped: bool) -> None:
     wire = octets(Family.IPV6, text)
     assert wire is not None
-    assert has_mapped(gather.pack(Family.IPV6, wire)) is mapped
+    assert has_mapped(pack(Family.IPV6, wire)) is mapped

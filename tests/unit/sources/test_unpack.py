@@ -41,9 +41,9 @@ def refused(raw: bytes, largest: int = 1 << 20) -> str:
     return str(raised.value)
 
 
-@given(st.binary(max_size=100).filter(lambda raw: raw[:2] != b"\x1f\x8b"))
+@given(st.binary(max_size=100))
 def test_what_is_not_packed_comes_as_it_is(raw: bytes) -> None:
-    assert content(raw) == raw
+    assert content(b"1" + raw) == b"1" + raw
 
 
 @given(st.lists(st.binary(max_size=100), min_size=1, max_size=4))
@@ -103,6 +103,6 @@ def test_what_is_as_large_as_the_bound_is_read() -> None:
 
 
 def test_a_file_that_cannot_be_read_says_why() -> None:
-    with pytest.raises(ListRefused, match="^cannot be read: Input/output error$") as raised:
+    with pytest.raises(ListRefused, match=r"^cannot be read: Input/output error$") as raised:
         b"".join(Unpacked(Failing(b"192.0.2.1\n"), 1 << 20).chunks())
     assert raised.value.reason is Reason.UNREADABLE
