@@ -23,6 +23,9 @@ from edged.kernel.elements import encode_keys
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import ElemAttr, Msg, SetAttr
 from edged.lab.topology import Topology
+from edged.sources.formats import CsvFormat, SpamhausDrop
+from edged.sources.parsed import Reason
+from tests.broken_lists.cases import Case, broken_lists
 from tests.fetch.authority import Authority
 from tests.fetch.server import content, serving, status
 from tests.netns.daemon_process import Daemon, eventually
@@ -102,6 +105,40 @@ def test_a_broken_list_changes_nothing_and_is_told_everywhere(daemon: Daemon) ->
     feed(daemon, "192.0.2.128/26", "20.0.0.1", "20.0.0.4")
     eventually(lambda: blocked(daemon, "20.0.0.4"))
     assert daemon.client.status()["degraded"] == []
+
+
+def as_setting(case: Case) -> str:
+    """The list's settings that the case is about."""
+    match case.format:
+        case CsvFormat(address, length, delimiter, charset, header):
+            columns = {"address": address, "length": length, "delimiter": delimiter, "charset": charset, "header": header}
+            given = {key: value for key, value in columns.items() if value is not None}
+            return f"format: csv, columns: {json.dumps(given)}"
+        case SpamhausDrop():
+            return "format: spamhaus-drop"
+        case _:
+            return "format: plain"
+
+
+def test_no_broken_list_changes_a_byte_of_the_policy(daemon: Daemon) -> None:
+    """Every broken list that is so by itself, through a reload of the daemon: refused, told, and nothing else."""
+    daemon.start()
+    before, generation = elements(daemon), daemon.client.status()["generation"]
+    cases = [case for case in broken_lists() if case.source is not None and not case.protected and case.former is None]
+    assert len(cases) >= 40
+    for case in cases:
+        with case.open() as content:
+            (daemon.folder / "lists/new").write_bytes(content.read())
+        (daemon.folder / POLICY).write_text(
+            f"policy: blocklist\nlists: [{{name: feed, path: lists/feed, {as_setting(case)}}}]\nallow: [20.0.0.200]\n"
+        )
+        (daemon.folder / "lists/new").replace(daemon.folder / "lists/feed")
+        (refusal,) = daemon.client.reload()["refused"]
+        assert refusal.startswith("list feed is refused"), case.name
+        # 192.0.2.1 and 192.0.2.2 are this gateway's own, which is graver and told first
+        assert health(daemon)["reason"] in (case.reason, Reason.PROTECTED), case.name
+        assert case.message in refusal, case.name
+        assert (elements(daemon), daemon.client.status()["generation"]) == (before, generation), case.name
 
 
 def test_the_last_good_list_is_in_force_before_its_source_is_read(daemon: Daemon) -> None:
