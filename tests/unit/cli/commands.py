@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from edged.cli.root import edged
 from edged.control.client import NoDaemon
-from edged.control.messages import Changes, Confirmed, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Standing, Status, TornDown
 from edged.errors import EdgedError
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -125,6 +125,10 @@ class FakeClient:
             "allowed_by": None,
             "never_blocked_by": None,
         }
+
+    def blocklist_update(self) -> Asked:
+        self._change("blocklist update")
+        return {"asked": ["feed"]}
 
     def reload(self) -> Changes:
         self._change("reload")
