@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+
+import numpy as np
 
 from edged.addresses import Address, Family, Prefix
 from edged.config.gateway import PoolName
 from edged.origin import Origin
+from edged.packed import Entries, Keys, pack
 from edged.packet.packet import FlowState, Packet
-from edged.policies import POLICIES, Policy, Site
+from edged.policies import POLICIES, Blocklist, Policy, Site
 from edged.ruleset.compile import compile_table
 from edged.ruleset.evaluate import Decision, evaluate
 from edged.ruleset.tree import Table
@@ -55,6 +58,32 @@ def prefixes(*texts: str) -> tuple[Prefix, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
+def entries(*texts: str) -> Mapping[Family, Entries]:
+    """What a list says that has these prefixes, one a line."""
+    return entries_of(enumerate(prefixes(*texts), start=1))
+
+
+def entries_of(lines: Iterable[tuple[int, Prefix]]) -> Mapping[Family, Entries]:
+    """What a list says that has these prefixes on these lines."""
+    said = tuple(lines)
+    found = {}
+    for family in Family:
+        own = [(line, prefix) for line, prefix in said if Family.of(prefix) is family]
+        addresses = pack(family, b"".join(prefix.network_address.packed for _, prefix in own))
+        lengths = np.array([prefix.prefixlen for _, prefix in own], np.uint8)
+        found[family] = Entries.ordered(family, addresses, lengths, np.array([line for line, _ in own], np.uint32))
+    return found
+
+
+def networks(listed: Mapping[Family, Entries]) -> tuple[Prefix, ...]:
+    """The prefixes that a list says, those of IPv4 first."""
+    return tuple(
+        ip_network((address, int(length)))
+        for each in listed.values()
+        for address, length in zip(Keys(each.family, each.family.bits, each.addresses).networks(), each.lengths, strict=True)
+    )
+
+
 IPV4 = Addresses(
     Family.IPV4,
     *map(ip_address, ("203.0.113.0", "203.0.113.127", "203.0.112.255", "203.0.113.128", "203.0.113.64", "198.51.100.200")),
@@ -84,14 +113,16 @@ SITE = Site(
         PoolName.DYNAMIC: prefixes("203.0.113.0/25", "198.51.100.200/29", "2001:db8:d::/48", "2001:db8:5:d::/64"),
         PoolName.STATIC: prefixes("203.0.113.64/28", "198.51.100.0/24", "2001:db8:5::/48", "2001:db8:d:5::/64"),
     },
+    lists={"bad": entries(*(str(address) for at in BOTH for address in (at.outside, at.guarded)))},
 )
 GUARDED_SITE = replace(SITE, never_block=prefixes("192.0.2.0/28", "2001:db8:b::/64"), never_block_origin=Origin("edged.yaml", 9))
 SERVERS = ("192.0.2.25", "2001:db8:a::25")
+LEAST: Mapping[type[Policy], Mapping[str, object]] = {Blocklist: {"lists": [{"name": "bad", "path": "bad.txt"}]}}
 
 
 def make(kind: type[Policy], **settings: object) -> Policy:
-    """A policy with these settings, all others at their defaults."""
-    return kind.model_validate({"policy": name_of(kind), **settings})
+    """A policy with these settings, all others at their defaults, and those without one as in LEAST."""
+    return kind.model_validate({"policy": name_of(kind), **LEAST.get(kind, {}), **settings})
 
 
 def name_of(kind: type[Policy]) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
 
-from edged.addresses import Prefix
+from edged.addresses import Family, Prefix
 from edged.config.gateway import PoolName
 from edged.origin import Origin
-from edged.policies import Ip53b, Op25b, Policy, Site, Spoof
+from edged.packed import Entries
+from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
 from edged.ruleset.tree import Table
-from tests.gateway import NOW, make, prefixes, table_of
+from tests.gateway import NOW, entries_of, make, networks, prefixes, table_of
 
 # Nested, neighbouring, single addresses, both ends of the address space, and all of it: interval sets go wrong at such edges.
 POOL_PREFIXES = prefixes(
@@ -27,6 +28,16 @@ FAR_PREFIXES = prefixes(
     *("192.0.2.25/32", "192.0.2.24/31", "192.0.2.0/28", "192.0.2.0/24", "203.0.113.64/28"),
     *("2001:db8:a::25/128", "2001:db8:a::/64", "2001:db8:b::/64", "2001:db8:d:5::/64"),
 )
+# The same for lists, with what lies beside far ends and subscribers; many lengths, so that some share a set of ranges
+LISTED_PREFIXES = prefixes(
+    *("192.0.2.200/32", "192.0.2.201/32", "192.0.2.25/32", "192.0.2.192/26", "192.0.2.128/25", "192.0.2.0/24", "198.18.0.0/15"),
+    *("198.18.0.7/32", "198.51.100.8/31", "203.0.113.7/32", "203.0.113.64/28", "203.0.113.0/25", "100.64.0.0/10"),
+    *("128.0.0.0/1", "240.0.0.0/4", "255.255.255.254/32", "1.0.0.0/32"),
+    *("2001:db8:ffff::1/128", "2001:db8:ffff::/128", "2001:db8:ffff::/64", "2001:db8:a::25/128", "2001:db8:a::24/126"),
+    *("2001:db8:a::/48", "2001:db8:d:5::7/128", "2001:db8:d:5::/64", "2001:db8:d::/49", "2001:db8::/32", "fc00::/7", "8000::/1"),
+    *("100::/128", "2001:db8:b::/127"),
+)
+LISTS = ("bad", "worse")
 ENDS = (NOW - 1, NOW, NOW + 3600, NOW + 86400 * 400)
 
 ACCESS = (("lan0",), ("lan0", "ppp*"), ("lan0", "ppp0"))
@@ -46,12 +57,15 @@ class Drawn:
     def prefixes(self) -> tuple[Prefix, ...]:
         """Every prefix that the configuration names."""
         named = [*self.site.never_block, *(prefix for pool in self.site.pools.values() for prefix in pool)]
+        named += [prefix for listed in self.site.lists.values() for prefix in networks(listed)]
         for policy in self.policies:
             match policy:
                 case Op25b():
                     named += [*policy.exempt.destinations, *(each.prefix for each in policy.exempt.subscribers)]
                 case Ip53b():
                     named += [*policy.exempt.sources, *(each.prefix for each in policy.exempt.subscribers)]
+                case Blocklist():
+                    named += policy.allow
                 case Spoof():
                     named += policy.multihomed
                 case _:
@@ -71,7 +85,13 @@ def sites() -> st.SearchStrategy[Site]:
         pools=st.fixed_dictionaries({PoolName.DYNAMIC: some(POOL_PREFIXES, 6, 1), PoolName.STATIC: some(POOL_PREFIXES, 4)}),
         never_block=some(FAR_PREFIXES, 2),
         never_block_origin=st.just(Origin("edged.yaml", 9)),
+        generation_mask=st.sampled_from([0x0000FF00, 0x0000FF00, 0x000000FF, 0x0FF00000]),
+        lists=st.dictionaries(st.sampled_from(LISTS), some(LISTED_PREFIXES, 12, 1).map(_listed), min_size=1),
     )
+
+
+def _listed(found: Sequence[Prefix]) -> Mapping[Family, Entries]:
+    return entries_of(enumerate(found, start=1))
 
 
 def _pools() -> st.SearchStrategy[list[PoolName]]:
@@ -121,8 +141,21 @@ def spoofs() -> st.SearchStrategy[Policy]:
     return st.builds(lambda **settings: make(Spoof, **settings), mode=_MODE, multihomed=some(POOL_PREFIXES, 2))
 
 
+def blocklists() -> st.SearchStrategy[Policy]:
+    """Of lists that are in force, and of such as never came; none is confidential, for render would leave its elements out."""
+    return st.builds(
+        lambda **settings: make(Blocklist, **settings),
+        mode=_MODE,
+        action=st.sampled_from(["drop", "reject"]),
+        lists=st.lists(st.sampled_from(LISTS), min_size=1, unique=True).map(
+            lambda names: [{"name": name, "path": f"{name}.txt"} for name in names]
+        ),
+        allow=some(LISTED_PREFIXES, 2),
+    )
+
+
 def configurations() -> st.SearchStrategy[Drawn]:
     """A site with up to one policy of each kind."""
-    kinds = (op25bs(), ip53bs(), spoofs())
-    chosen = st.one_of(*(st.tuples(*some_of) for count in (3, 2, 1, 0) for some_of in combinations(kinds, count)))
+    kinds = (op25bs(), ip53bs(), spoofs(), blocklists())
+    chosen = st.one_of(*(st.tuples(*some_of) for count in (4, 3, 2, 1, 0) for some_of in combinations(kinds, count)))
     return st.builds(Drawn, sites(), chosen)

@@ -142,7 +142,7 @@ class LinuxKernel:
             yield
         except KernelError as refused:
             if refused.errno == errno.ENOENT and refused.label in removing:
-                self._kept.pop(removing[refused.label])
+                self._kept.pop(removing[refused.label], None)
                 text = f"{refused.label}: not all of them are there; nothing was applied"
                 raise StalePlan(text, errno=errno.ENOENT) from refused
             raise

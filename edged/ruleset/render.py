@@ -87,7 +87,7 @@ def _prefix_set(each: PrefixSet) -> Iterator[str]:
     yield f"\t\tsize {each.size}"
     if each.hidden:
         yield _not_shown(len(each.keys))
-    else:
+    elif len(each.keys):
         listed = ",\n\t\t\t".join(str(each.family.address(network)) for network in each.keys.networks())
         yield f"\t\telements = {{ {listed} }}"
     yield "\t}"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import socket
+import struct
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Protocol
 
+from edged.addresses import Address
 from edged.kernel import Kernel
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.faketable import FakePrefixSet
 from edged.kernel.linux import LinuxKernel
+from edged.lab import netns
+from edged.packed import Keys
 from tests.contract.tables import NOW
+from tests.netns.differential.netfilter import NETLINK_NETFILTER, connections
 
 _numbers = itertools.count()
 
@@ -33,6 +46,18 @@ class Machine(Protocol):
 
     def rewrite(self, chain: str, position: int, body: str) -> bool:
         """A stranger rewrites a rule in place, comment kept; whether the kernel let it."""
+
+    def addresses(self, name: str) -> list[Address]:
+        """What a set of prefixes really holds, in order."""
+
+    def swap(self, name: str, gone: Sequence[Address], new: Sequence[Address]) -> None:
+        """A stranger takes addresses out of a set and puts others in."""
+
+    def connect_marked(self, marks: Sequence[int]) -> None:
+        """Connections that carry these marks, of both families in turn."""
+
+    def marks(self) -> Counter[int]:
+        """How many connections carry each mark, those of no mark left out."""
 
     def count(self, counter: str) -> None:
         """One packet (UDP to port 9, from the machine to itself) through a rule with this counter."""
@@ -67,6 +92,30 @@ class FakeMachine:
         except PermissionError:
             return False
         return True
+
+    def addresses(self, name: str) -> list[Address]:
+        keys = self._prefixes(name).keys
+        return [keys.family.address(network) for network in keys.networks()]
+
+    def swap(self, name: str, gone: Sequence[Address], new: Sequence[Address]) -> None:
+        held = self._prefixes(name)
+        without = held.keys.minus(Keys.of(held.keys.family, held.keys.length, map(int, gone)))
+        changed = without.plus(Keys.of(held.keys.family, held.keys.length, map(int, new)))
+        assert self.host.table is not None
+        self.host.table.sets[name] = replace(held, keys=changed)
+        self.host.commit_elsewhere()
+
+    def _prefixes(self, name: str) -> FakePrefixSet:
+        assert self.host.table is not None
+        held = self.host.table.sets[name]
+        assert isinstance(held, FakePrefixSet)
+        return held
+
+    def connect_marked(self, marks: Sequence[int]) -> None:
+        self.host.marks += marks
+
+    def marks(self) -> Counter[int]:
+        return Counter(mark for mark in self.host.marks if mark)
 
     def count(self, counter: str) -> None:
         self.host.count(counter)
@@ -113,7 +162,7 @@ class LinuxMachine:
 
     def inherit(self, kernel: Kernel) -> LinuxKernel:
         assert isinstance(kernel, LinuxKernel)
-        self._opened.append(LinuxKernel(fileno=os.dup(kernel.fileno()), clock=lambda: NOW))
+        self._opened.append(LinuxKernel(self.name, os.dup(kernel.fileno()), clock=lambda: NOW))
         kernel.close()
         return self._opened[-1]
 
@@ -133,6 +182,34 @@ class LinuxMachine:
         handle, comment = self.handle(chain, position)
         script = f'replace rule inet edged {chain} handle {handle} {body} comment "{comment}"'
         return self.run("nft", script, check=False).returncode == 0
+
+    def addresses(self, name: str) -> list[Address]:
+        listed = json.loads(self.run("nft", "-j", "list", "set", "inet", "edged", name).stdout)
+        found = next(each["set"] for each in listed["nftables"] if "set" in each).get("elem", [])
+        return sorted(map(ip_address, found))
+
+    def swap(self, name: str, gone: Sequence[Address], new: Sequence[Address]) -> None:
+        for word, some in (("delete", gone), ("add", new)):
+            if some:
+                self.nft(f"{word} element inet edged {name} {{ {', '.join(map(str, some))} }}")
+
+    def connect_marked(self, marks: Sequence[int]) -> None:
+        chain = "type filter hook output priority 0\n meta mark != 0 ct mark set meta mark\n"
+        self.load(f"table inet marking {{\n chain sent {{\n {chain} }}\n }}\n")
+        with ExitStack() as opened:
+            ways = [
+                (opened.enter_context(netns.open_socket(self.name, family, socket.SOCK_DGRAM)), here)
+                for family, here in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+            ]
+            for number, mark in enumerate(marks):
+                sender, here = ways[number % 2]
+                sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
+                sender.sendto(b"", (here, 1024 + number))
+        self.nft("delete table inet marking")
+
+    def marks(self) -> Counter[int]:
+        with netns.open_socket(self.name, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as asked:
+            return Counter(mark for mark in connections(asked).values() if mark)
 
     def count(self, counter: str) -> None:
         self.run("bash", "-c", "echo > /dev/udp/127.0.0.1/9")

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from hypothesis import strategies as st
 
 from edged.addresses import Family, Range, span
+from edged.packed import Keys
 from edged.ruleset.tree import (
     Accept,
     AddressIn,
@@ -24,6 +25,7 @@ from edged.ruleset.tree import (
     DirectionIs,
     Drop,
     Element,
+    GenerationIs,
     GoesOut,
     Goto,
     Hook,
@@ -31,10 +33,14 @@ from edged.ruleset.tree import (
     Jump,
     Match,
     PortIs,
+    PrefixIn,
+    PrefixSet,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Table,
@@ -71,6 +77,44 @@ SMALL = Table(
         Chain("output", (Rule("output.sent", (PortIs(Transport.UDP, Side.DESTINATION, 9),), count=SENT),), Hook("output", 0)),
     ),
 )
+
+
+MASK = 0x0000FF00  # the generation's bits in a connection's mark
+
+
+def listed(*texts: str, name: str = "bad4", hidden: bool = False) -> PrefixSet:
+    """The set of these prefixes, all of one family and length; without any, of IPv4 /24s."""
+    networks = [ip_network(text) for text in texts] or [ip_network("0.0.0.0/24")]
+    family, length = Family.of(networks[0]), networks[0].prefixlen
+    keys = Keys.of(family, length, (int(network.network_address) for network in networks))
+    return PrefixSet(name, keys if texts else keys.none(), hidden)
+
+
+def asks(made: PrefixSet, side: Side = Side.DESTINATION) -> PrefixIn:
+    """The look-up of one end in that set."""
+    return PrefixIn(side, made.family, made.keys.length, made.name, made.keys.digest)
+
+
+def keeping(*lists: PrefixSet, judged: str = "") -> Table:
+    """A table that looks addresses up in the lists once a connection and generation, and one rule that is not concerned."""
+    digest = judged or "".join(each.keys.digest for each in lists)
+    judge = Chain(
+        "judge",
+        (
+            Rule("judge.judged", (GenerationIs(MASK, 1),), Return()),
+            *(Rule(f"judge.{each.name}", (asks(each),), Drop()) for each in lists),
+            Rule("judge.keep", (StateIn((ConntrackState.NEW, ConntrackState.ESTABLISHED)),), SetGeneration(MASK, 1, digest)),
+        ),
+    )
+    return Table(
+        (SENT,),
+        lists,
+        (
+            Chain("forward", (Rule("forward.judge", (), Jump("judge")),), Hook()),
+            judge,
+            Chain("other", (Rule("other.sent", (PortIs(Transport.UDP, Side.DESTINATION, 9),), count=SENT),)),
+        ),
+    )
 
 
 def with_chain(table: Table, name: str, *rules: Rule) -> Table:
@@ -113,24 +157,41 @@ def address_sets(draw: st.DrawFn, name: str, family: Family) -> AddressSet:
     return AddressSet(name, family, tuple(elements), expiring)
 
 
-def _matches(sets: tuple[AddressSet, ...]) -> st.SearchStrategy[Match]:
-    named = st.sampled_from(sets)
+@st.composite
+def prefix_sets(draw: st.DrawFn, name: str, family: Family) -> PrefixSet:
+    """Networks of one length, at both ends of the address space too; none at all may be left."""
+    length = draw(st.sampled_from([1, 8, family.bits // 2, family.bits - 1, family.bits]))
+    mask = (1 << family.bits) - (1 << family.bits - length)
+    networks = draw(st.lists(_bounds(family).map(lambda value: value & mask), max_size=12))
+    return PrefixSet(name, Keys.of(family, length, networks), draw(st.booleans()))
+
+
+def _matches(sets: tuple[AddressSet, ...], wide: tuple[PrefixSet, ...]) -> st.SearchStrategy[Match]:
+    of_sets = []
+    if sets:
+        of_sets += [
+            st.builds(lambda kind, side, each: kind(side, each.family, each.name), st.just(kind), _SIDES, st.sampled_from(sets))
+            for kind in (AddressIn, AddressNotIn)
+        ]
+    if wide:
+        of_sets.append(st.builds(lambda side, each: asks(each, side), _SIDES, st.sampled_from(wide)))
     return st.one_of(
         st.builds(CameIn, _INTERFACES),
         st.builds(GoesOut, _INTERFACES),
         st.builds(IsFamily, st.sampled_from(Family)),
         st.builds(PortIs, _TRANSPORTS, _SIDES, _PORTS),
-        st.builds(lambda side, each: AddressIn(side, each.family, each.name), _SIDES, named),
-        st.builds(lambda side, each: AddressNotIn(side, each.family, each.name), _SIDES, named),
+        *of_sets,
         st.builds(StateIn, _STATES),
         st.builds(DirectionIs, st.sampled_from(ConntrackDirection)),
         st.builds(RateAbove, st.sampled_from([1, 1000, 1_000_000]), st.sampled_from([1, 5, 1000])),
+        st.just(GenerationIs(MASK, 1)),
     )
 
 
 def _verdicts(below: tuple[str, ...]) -> st.SearchStrategy[Verdict]:
-    plain: tuple[Verdict, ...] = (Accept(), Drop(), ResetTcp(), Return(), Continue())
-    return st.sampled_from((*plain, *map(Jump, below), *map(Goto, below)))
+    plain: tuple[Verdict, ...] = (Accept(), Drop(), ResetTcp(), Prohibit(), Return(), Continue())
+    keeping = (SetGeneration(MASK, 1, "one"), SetGeneration(MASK, 1, "other"))
+    return st.sampled_from((*plain, *keeping, *map(Jump, below), *map(Goto, below)))
 
 
 @st.composite
@@ -141,14 +202,13 @@ def tables(draw: st.DrawFn) -> Table:
         for name, family in (("one", Family.IPV4), ("two", Family.IPV6), ("three", Family.IPV4))
         if draw(st.booleans())
     )
+    wide = tuple(
+        draw(prefix_sets(name, family)) for name, family in (("four", Family.IPV4), ("five", Family.IPV6)) if draw(st.booleans())
+    )
     directions = draw(st.lists(st.sampled_from(Direction), unique=True))
     counters = tuple(Counter("probe", direction, Family.IPV4, "observe") for direction in directions)
     names = draw(st.permutations(_CHAIN_NAMES))[: draw(st.integers(0, 4))]
-    matches = (
-        _matches(sets)
-        if sets
-        else _matches((AddressSet("none", Family.IPV4),)).filter(lambda match: not isinstance(match, AddressIn | AddressNotIn))
-    )
+    matches = _matches(sets, wide)
     hooked = draw(st.booleans())
     chains = []
     for index, name in enumerate(names):
@@ -164,4 +224,6 @@ def tables(draw: st.DrawFn) -> Table:
         )
         chains.append(Chain(name, rules))
     base = [Chain("base", (Rule("base.in", (), Jump(names[0])),) if names else (), Hook())] if hooked else []
-    return Table(counters, sets, (*base, *chains))
+    # what such a set holds is known by a rule's note, and a rule has one note
+    noting = [Chain("noting", tuple(Rule(f"noting.{each.name}", (asks(each),)) for each in wide))] if wide else []
+    return Table(counters, (*sets, *wide), (*base, *noting, *chains))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,7 @@ from edged.ruleset.tree import (
     DirectionIs,
     Drop,
     Element,
+    GenerationIs,
     GoesOut,
     Goto,
     Hook,
@@ -36,10 +38,13 @@ from edged.ruleset.tree import (
     Jump,
     Match,
     PortIs,
+    PrefixSet,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Table,
@@ -47,7 +52,7 @@ from edged.ruleset.tree import (
     Verdict,
 )
 from tests.contract.machines import LinuxMachine
-from tests.contract.tables import DROPPED, NOW, SMALL, prefix, with_chain
+from tests.contract.tables import DROPPED, MASK, NOW, SMALL, asks, keeping, listed, prefix, with_chain
 from tests.contract.test_kernel import bring
 from tests.strategies import Drawn, configurations
 
@@ -55,7 +60,13 @@ SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION
 IPV4, IPV6 = Family.IPV4, Family.IPV6
 TCP, UDP = Transport.TCP, Transport.UDP
 
-ROOMY = Table(SMALL.counters, SMALL.sets, (*SMALL.chains, Chain("low")))
+HALF4 = listed("128.0.0.0/1", name="half4")
+BAD4 = listed("0.0.0.0/24", "203.0.113.0/24", "255.255.255.0/24", name="bad4_24")
+ONE4 = listed("0.0.0.0/32", "192.0.2.200/32", "255.255.255.255/32", name="one4")
+BAD6 = listed("::/20", "2001::/20", "ffff:f000::/20", name="bad6_20")
+ONE6 = listed("::/128", "2001:db8::1/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", name="one6")
+WIDE = (HALF4, BAD4, ONE4, BAD6, ONE6)
+ROOMY = Table(SMALL.counters, (*SMALL.sets, *WIDE), (*SMALL.chains, Chain("low")))
 
 # One line a node: the rule, and what `nft list` says of it before its comment.
 LISTED: list[tuple[tuple[Match, ...], Verdict, str]] = [
@@ -75,17 +86,31 @@ LISTED: list[tuple[tuple[Match, ...], Verdict, str]] = [
     ((AddressIn(DESTINATION, IPV6, "pool6"),), Continue(), "ip6 daddr @pool6"),
     ((AddressNotIn(SOURCE, IPV4, "pool4"),), Continue(), "ip saddr != @pool4"),
     ((AddressNotIn(DESTINATION, IPV6, "pool6"),), Continue(), "ip6 daddr != @pool6"),
+    ((asks(HALF4, SOURCE),), Continue(), "ip saddr & 128.0.0.0 == @half4"),
+    ((asks(BAD4, SOURCE),), Continue(), "ip saddr & 255.255.255.0 == @bad4_24"),
+    ((asks(BAD4, DESTINATION),), Continue(), "ip daddr & 255.255.255.0 == @bad4_24"),
+    ((asks(ONE4, DESTINATION),), Continue(), "ip daddr @one4"),
+    ((asks(BAD6, SOURCE),), Continue(), "ip6 saddr & ffff:f000:: == @bad6_20"),
+    ((asks(BAD6, DESTINATION),), Continue(), "ip6 daddr & ffff:f000:: == @bad6_20"),
+    ((asks(ONE6, SOURCE),), Continue(), "ip6 saddr @one6"),
     *(((StateIn((state,)),), Continue(), f"ct state {state.value}") for state in ConntrackState),
     ((StateIn(tuple(ConntrackState)),), Continue(), "ct state invalid,established,related,new,untracked"),
     ((DirectionIs(ConntrackDirection.ORIGINAL),), Continue(), "ct direction original"),
     ((DirectionIs(ConntrackDirection.REPLY),), Continue(), "ct direction reply"),
     ((RateAbove(1000, 500),), Continue(), "limit rate over 1000/second burst 500 packets"),
+    ((GenerationIs(MASK, 1),), Continue(), "ct mark & 0x0000ff00 == 0x00000100"),
+    ((GenerationIs(0xFF, 255),), Continue(), "ct mark & 0x000000ff == 0x000000ff"),
+    ((GenerationIs(0x0FF00000, 3),), Continue(), "ct mark & 0x0ff00000 == 0x00300000"),
     ((), Accept(), "accept"),
     ((), Drop(), "drop"),
     ((), Return(), "return"),
     ((), Jump("low"), "jump low"),
     ((), Goto("low"), "goto low"),
     ((), ResetTcp(), "meta l4proto tcp reject with tcp reset"),
+    ((), Prohibit(), "reject with icmpx admin-prohibited"),
+    ((IsFamily(IPV4),), Prohibit(), "meta nfproto ipv4 reject with icmpx admin-prohibited"),
+    ((PortIs(UDP, DESTINATION, 53),), Prohibit(), "udp dport 53 reject with icmpx admin-prohibited"),
+    ((), SetGeneration(MASK, 1, "x"), "ct mark set ct mark & 0xffff01ff | 0x00000100"),
     ((PortIs(TCP, DESTINATION, 25),), ResetTcp(), "tcp dport 25 meta l4proto tcp reject with tcp reset"),
 ]
 
@@ -117,14 +142,20 @@ def test_sets_and_base_chains_are_listed_in_nfts_words(linux: LinuxMachine) -> N
     whole = AddressSet("all4", IPV4, (Element(Range(0, 2**32 - 1)),))
     edges = AddressSet("edges4", IPV4, (prefix("0.0.0.0/32"), Element(Range(10, 12)), prefix("255.255.255.255/32")))
     edges6 = AddressSet("edges6", IPV6, (prefix("::/127"), prefix("2001:db8::/32"), prefix("ffff::/16")))
+    half, ones = replace(HALF4, hidden=True), replace(ONE6, name="ones6")
     ending = AddressSet("ending4", IPV4, (prefix("10.0.0.0/8"), prefix("11.0.0.0/8", int(NOW) + 3600)), expiring=True)
-    bring(linux.connect(), Table(sets=(whole, edges, edges6, ending), chains=(Chain("raw", (), Hook("prerouting", -300)),)))
+    bring(
+        linux.connect(),
+        Table(sets=(whole, edges, edges6, ending, half, ones), chains=(Chain("raw", (), Hook("prerouting", -300)),)),
+    )
     listed = re.sub(r"\s+", " ", linux.run("nft", "list", "table", "inet", "edged").stdout)
     assert "set all4 { type ipv4_addr flags interval elements = { 0.0.0.0/0 } }" in listed
     assert "elements = { 0.0.0.0, 0.0.0.10-0.0.0.12, 255.255.255.255 }" in listed
     assert "set edges6 { type ipv6_addr flags interval elements = { ::/127, 2001:db8::/32, ffff::/16 } }" in listed
     assert "set ending4 { type ipv4_addr flags interval,timeout elements = { 10.0.0.0/8, 11.0.0.0/8 timeout " in listed
     assert f'comment "until={int(NOW) + 3600}" }} }}' in listed
+    assert "set half4 { type ipv4_addr size 768 elements = { 128.0.0.0 } }" in listed, "the kernel's own list hides nothing"
+    assert "set ones6 { type ipv6_addr size 768 elements = { " in listed
     assert "chain raw { type filter hook prerouting priority raw; policy accept; }" in listed
 
 
@@ -151,8 +182,12 @@ def assert_same_as_nft(linux: LinuxMachine, table: Table) -> None:
     observed = kernel.observe().table
     assert observed is not None
     for each in table.sets:
-        ranges = {element.range for element in each.elements}
-        assert {element.range for element in observed.sets[each.name].elements} == ranges
+        found = observed.sets[each.name]
+        if isinstance(each, PrefixSet):
+            assert (found.family, found.size) == (each.family, each.size)
+            assert linux.addresses(each.name) == [each.family.address(network) for network in each.keys.networks()]
+        else:
+            assert {element.range for element in found.elements} == {element.range for element in each.elements}
     kernel.close()
 
 
@@ -184,9 +219,10 @@ def test_long_names_make_comments_that_nft_shows(linux: LinuxMachine, length: in
     assert not diff(Desired(table), kernel.observe())
 
 
-def test_a_table_restored_from_nfts_listing_is_the_same(linux: LinuxMachine) -> None:
+@pytest.mark.parametrize("table", [SMALL, keeping(BAD4), keeping(*WIDE)], ids=["small", "a list", "lists"])
+def test_a_table_restored_from_nfts_listing_is_the_same(linux: LinuxMachine, table: Table) -> None:
     kernel = linux.connect()
-    bring(kernel, SMALL)
-    listed = linux.run("nft", "list", "ruleset").stdout
-    linux.load("flush ruleset\n" + listed)
-    assert not diff(Desired(SMALL), kernel.observe())
+    bring(kernel, table)
+    text = linux.run("nft", "list", "ruleset").stdout
+    linux.load("flush ruleset\n" + text)
+    assert not diff(Desired(table), kernel.observe())

@@ -7,15 +7,12 @@ nf_conntrack_proto_icmp.c, with nf_conntrack_tcp_loose and nf_conntrack_checksum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edged.addresses import Address
 from edged.packet.packet import FlowState
 from edged.ruleset.tree import ConntrackDirection, ConntrackState
+from tests.netns.differential.netfilter import Key
 from tests.netns.differential.shots import ACK, FIN, ISN, PEER_ISN, PSH, RST, SYN, URG, Echo, Other, Shot, Tcp, Udp, Unreachable
-
-Endpoint = tuple[Address, int]
-Key = tuple[int, Endpoint, Endpoint]
 
 INVALID = FlowState(ConntrackState.INVALID, None)
 UNTRACKED = FlowState(ConntrackState.UNTRACKED, None)
@@ -33,6 +30,7 @@ class _Flow:
 
     answered: bool = False
     handshake: bool = False  # TCP: the peer's SYN was seen
+    mark: int = 0
 
 
 class Conntrack:
@@ -42,7 +40,11 @@ class Conntrack:
         self._flows: dict[Key, _Flow] = {}
 
     def arrives(self, shot: Shot) -> FlowState:
-        """The state that the shot has at the rules; a connection that it opens is kept only once it `passes`."""
+        """The state and mark that the shot has at the rules; a connection that it opens is kept only where it passes them."""
+        state, flow = self._state(shot), self._flow(shot)
+        return replace(state, mark=flow.mark) if flow and state.direction else state
+
+    def _state(self, shot: Shot) -> FlowState:
         if not shot.tracked:
             return UNTRACKED
         match shot.form:
@@ -61,10 +63,24 @@ class Conntrack:
             case Other():
                 return self._known(shot)
 
-    def passes(self, shot: Shot, state: FlowState) -> None:
-        """The shot left the router: a connection that it opened is there from now on."""
-        if state == NEW:
-            self._flows.setdefault(key(shot), _Flow())
+    def leaves(self, shot: Shot, state: FlowState, mark: int, *, passed: bool) -> None:
+        """The shot is through with the rules: what they wrote stays with its connection, and one it opened is kept if it passed.
+
+        An ICMP error's connection is the one it tells of.
+        """
+        if state.direction is None:
+            return
+        if flow := self._flow(shot):
+            flow.mark = mark
+        elif passed:
+            self._flows[key(shot)] = _Flow(mark=mark)
+
+    def marks(self) -> dict[Key, int]:
+        """The marks of the connections that have one, by how they were opened."""
+        return {opened: flow.mark for opened, flow in self._flows.items() if flow.mark}
+
+    def _flow(self, shot: Shot) -> _Flow | None:
+        return self._flows.get(key(shot)) or self._flows.get(turned(key(shot)))
 
     def _known(self, shot: Shot) -> FlowState:
         """Of a protocol whose connections have no states of their own."""

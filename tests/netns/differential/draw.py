@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_network
 from hypothesis import strategies as st
 
 from edged.addresses import Address, Prefix, span
-from tests.netns.differential.conntrack import Key, key, turned
+from tests.netns.differential.conntrack import key, turned
+from tests.netns.differential.netfilter import Key
 from tests.netns.differential.shots import (
     ACK,
     AH,

@@ -1,4 +1,4 @@
-"""A small reader of nftables' netlink, apart from edged's own: traces, the comments of rules, and conntrack's flush."""
+"""A small reader of netfilter's netlink, apart from edged's own: traces, the comments of rules, conntrack's marks and flush."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
+from edged.addresses import Address
 from edged.lab import netns
 
 NETLINK_NETFILTER = 12
@@ -14,6 +16,7 @@ NFTRACE_GROUP = 9  # NFNLGRP_NFTRACE
 SO_RCVBUFFORCE = 33
 
 _SUBSYS_CTNETLINK, _SUBSYS_NFTABLES = 1, 10
+_CT_NEW, _CT_GET = _SUBSYS_CTNETLINK << 8 | 0, _SUBSYS_CTNETLINK << 8 | 1
 _CT_DELETE = _SUBSYS_CTNETLINK << 8 | 2
 _GETRULE = _SUBSYS_NFTABLES << 8 | 7
 _NEWRULE = _SUBSYS_NFTABLES << 8 | 6
@@ -25,6 +28,16 @@ _INET = 1  # NFPROTO_INET
 # NFTA_TRACE_*
 _TABLE, _CHAIN, _HANDLE, _TYPE, _VERDICT, _ID, _NETWORK_HEADER = 1, 2, 3, 4, 5, 6, 8
 _TYPE_RULE = 3
+
+# CTA_*, CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_* of linux/netfilter/nfnetlink_conntrack.h
+_TUPLE_ORIG, _MARK = 1, 8
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_SOURCE = {4: 1, 6: 3}
+_DESTINATION = {4: 2, 6: 4}
+_PROTO_NUM, _PROTO_SPORT, _PROTO_DPORT, _PROTO_ICMP_ID, _PROTO_ICMPV6_ID = 1, 2, 3, 4, 7
+
+Endpoint = tuple[Address, int]
+Key = tuple[int, Endpoint, Endpoint]
 
 
 @dataclass
@@ -107,3 +120,23 @@ def flush_conntrack(asked: socket.socket) -> None:
     for kind, body in messages(asked.recv(65536)):
         assert kind == _ERROR
         assert struct.unpack_from("=i", body)[0] == 0, "conntrack would not be flushed"
+
+
+def connections(asked: socket.socket) -> dict[Key, int]:
+    """The marks of all connections of the socket's namespace, by protocol and ends as they were opened; ICMP's id is its port."""
+    asked.send(struct.pack("=IHHIIBBH", 20, _CT_GET, _REQUEST | _DUMP, 1, 0, 0, 0, 0))
+    found: dict[Key, int] = {}
+    while True:
+        for kind, body in messages(asked.recv(1 << 20)):
+            if kind == _DONE:
+                return found
+            assert kind == _CT_NEW, f"the kernel answered {kind} to a dump of connections: {body!r}"
+            fields = attributes(body[4:])
+            opened = attributes(fields[_TUPLE_ORIG])
+            ends, proto = attributes(opened[_TUPLE_IP]), attributes(opened[_TUPLE_PROTO])
+            version = 4 if _SOURCE[4] in ends else 6
+            ident = proto.get(_PROTO_ICMP_ID, proto.get(_PROTO_ICMPV6_ID, b"\0\0"))
+            sport, dport = (struct.unpack("!H", proto.get(each, ident))[0] for each in (_PROTO_SPORT, _PROTO_DPORT))
+            source, destination = (ip_address(ends[each[version]]) for each in (_SOURCE, _DESTINATION))
+            key = proto[_PROTO_NUM][0], (source, sport), (destination, dport)
+            found[key] = struct.unpack("!I", fields.get(_MARK, bytes(4)))[0]

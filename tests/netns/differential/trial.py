@@ -10,7 +10,7 @@ from edged.packet.packet import FlowState
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
 from edged.ruleset.plan import Desired
 from edged.ruleset.render import render
-from edged.ruleset.tree import Table
+from edged.ruleset.tree import GenerationIs, Prohibit, ResetTcp, Table
 from tests.gateway import NOW
 from tests.netns.differential.conntrack import Conntrack
 from tests.netns.differential.draw import Trial, kinds
@@ -25,13 +25,22 @@ class Score:
     pairs: int = 0
     trials: int = 0
     refused: int = 0  # pairs that the simulator would not judge
+    marked: int = 0  # connections that the rules marked
+    kept: int = 0  # pairs in which a verdict from before was taken
+    answers: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         parts = [f"{self.pairs} pairs (policy set, packet) agree in {self.trials} trials; {self.refused} not judged (fragments)"]
-        for name, counts in (("outcomes", self.outcomes), ("states", self.states), ("packets", self.kinds)):
+        parts.append(f"connections marked: {self.marked}; pairs by a verdict from before: {self.kept}")
+        for name, counts in (
+            ("outcomes", self.outcomes),
+            ("answers", self.answers),
+            ("states", self.states),
+            ("packets", self.kinds),
+        ):
             parts.append(f"{name}: " + ", ".join(f"{word} {count}" for word, count in counts.most_common()))
         return "\n  ".join(parts)
 
@@ -56,6 +65,9 @@ def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
     packets = {name: value.packets for name, value in world.kernel.counters().items() if value.packets}
     if packets != counted:
         differences.append(f"named counters: the model says {dict(counted)}, the kernel {packets}")
+    if conntrack.marks() != (marks := world.marks()):
+        differences.append(f"connections' marks: the model says {conntrack.marks()}, the kernel {marks}")
+    score.marked += len(marks)
     score.trials += 1
     score.kinds.update(kinds(late))
     assert not differences, "\n".join([f"{trial.drawn}", *differences])
@@ -66,7 +78,7 @@ def _unruled(shots: list[Shot], observed: Observed, conntrack: Conntrack) -> lis
     differences = []
     for shot in shots:
         state = conntrack.arrives(shot)
-        conntrack.passes(shot, state)
+        conntrack.leaves(shot, state, state.mark, passed=True)
         seen = observed.shots[shot.number]
         differences += _state_differs(shot, state, seen)
         if seen.left_by != {shot.goes_out}:
@@ -86,8 +98,10 @@ def _compare(
     score.pairs += 1
     score.states[f"{state.state.value}{' ' + state.direction.value if state.direction else ''}"] += 1
     score.outcomes[decision.outcome.value] += 1
-    if decision.outcome is Outcome.ACCEPT:
-        conntrack.passes(shot, state)
+    conntrack.leaves(shot, state, decision.mark, passed=decision.outcome is Outcome.ACCEPT)
+    score.kept += any(isinstance(match, GenerationIs) for rule in decision.matched for match in rule.when)
+    score.answers["a reset"] += _reset_of(shot) in observed.resets
+    score.answers["an ICMP error"] += shot.number in observed.prohibited
     return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, seen, observed)]
 
 
@@ -119,9 +133,22 @@ def _verdict_differs(shot: Shot, decision: Decision, seen: Seen, observed: Obser
     left_by = {shot.goes_out} if decision.outcome is Outcome.ACCEPT else set()
     if left_by != seen.left_by and not (shot.ends_within_headers and not seen.left_by):
         differences.append(f"the model says {decision.outcome.value}, in the kernel it left by {seen.left_by or 'nowhere'}")
-    if (_reset_of(shot) in observed.resets) is not (decision.outcome is Outcome.REJECT and _can_be_reset(shot)):
-        differences.append(f"the model says {decision.outcome.value}, and a reset came: {_reset_of(shot) in observed.resets}")
+    answers = {
+        "a reset": (_reset_of(shot) in observed.resets, _answers_with_reset(decision) and _can_be_reset(shot)),
+        "an ICMP error": (shot.number in observed.prohibited, _answers_with_icmp(decision) and _can_be_told(shot)),
+    }
+    for answer, (came, expected) in answers.items():
+        if came is not expected:
+            differences.append(f"the model says {decision.outcome.value}, and {answer} came: {came}")
     return [f"{shot}: {difference}" for difference in differences]
+
+
+def _answers_with_reset(decision: Decision) -> bool:
+    return decision.rule is not None and isinstance(decision.rule.then, ResetTcp)
+
+
+def _answers_with_icmp(decision: Decision) -> bool:
+    return decision.rule is not None and isinstance(decision.rule.then, Prohibit)
 
 
 def _reset_of(shot: Shot) -> tuple[bytes, bytes, int, int] | None:
@@ -135,3 +162,8 @@ def _can_be_reset(shot: Shot) -> bool:
     """No reset answers a reset, a header that is not all there, or a wrong checksum (net/ipv4/netfilter/nf_reject_ipv4.c)."""
     form = shot.form
     return isinstance(form, Tcp) and not form.flags & RST and form.length >= 20 and form.good_checksum
+
+
+def _can_be_told(shot: Shot) -> bool:
+    """No ICMP error answers another one, or what has a wrong checksum."""
+    return True

@@ -28,11 +28,22 @@ from edged.kernel.linux import LinuxKernel
 from edged.kernel.namespace import NAMESPACES
 from edged.lab import netns
 from tests.gateway import NOW
-from tests.netns.differential.netfilter import SO_RCVBUFFORCE, Trace, TraceReader, flush_conntrack, open_traces, rule_comments
-from tests.netns.differential.shots import INTERFACES, OURS, UNTRACKED, Shot
+from tests.netns.differential.netfilter import (
+    SO_RCVBUFFORCE,
+    Key,
+    Trace,
+    TraceReader,
+    connections,
+    flush_conntrack,
+    open_traces,
+    rule_comments,
+)
+from tests.netns.differential.shots import ICMP, ICMPV6, INTERFACES, OURS, TCP, UDP, UNTRACKED, Shot
 
 FOREIGN = "differential"
 
+_OURS = re.compile(r"edged:(.*):[0-9a-f]{16}:[0-9a-f]{8}(?::.*)?")
+_WITH_PORTS = (TCP, UDP, ICMP, ICMPV6)
 _ETH_P_ALL = 3
 _END_OF_CAPTURE = 0x88B5  # IEEE 802 local experimental
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
@@ -47,6 +58,8 @@ _SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
+    "net/ipv4/icmp_ratemask": "0",  # every ICMP error is sent, however many there are
+    "net/ipv6/icmp/ratelimit": "0",
 }
 _CONNTRACK = {
     "net/netfilter/nf_conntrack_tcp_loose": "1",
@@ -96,6 +109,7 @@ class Observed:
 
     shots: dict[int, Seen]
     resets: set[tuple[bytes, bytes, int, int]]  # source, destination, ports of TCP resets that no shot is
+    prohibited: set[int] = field(default_factory=set)  # the shots that an ICMP error came back for
 
 
 class World:
@@ -169,6 +183,14 @@ class World:
         """Empties the router's conntrack."""
         flush_conntrack(self.asked)
 
+    def marks(self) -> dict[Key, int]:
+        """The marks of the router's connections that have one; what has no ports that the shots tell apart is at port 0."""
+        return {
+            (protocol, *(ends if protocol in _WITH_PORTS else [(address, 0) for address, _ in ends])): mark
+            for (protocol, *ends), mark in connections(self.asked).items()
+            if mark
+        }
+
     def fire(self, shots: Iterable[Shot], table: str | None) -> Observed:
         """Sends the shots, one after another, and tells what the kernel did with each. `table` is the one under test."""
         fired = list(shots)
@@ -188,7 +210,7 @@ class World:
     def _comments(self, table: str) -> dict[tuple[str, int], str]:
         """The names of the rules of a table, by table and handle; of edged's own comments the rule's name."""
         return {
-            (table, handle): match[1] if (match := re.fullmatch(r"edged:(.*):[0-9a-f]{16}:[0-9a-f]{8}", comment)) else comment
+            (table, handle): match[1] if (match := _OURS.fullmatch(comment)) else comment
             for handle, comment in rule_comments(self.asked, table).items()
         }
 
@@ -201,6 +223,8 @@ class World:
             frame, (interface, kind, *_) = self._heard.recvfrom(2048)
             if kind == _END_OF_CAPTURE:
                 open_ends.discard(interface)
+            elif (about := _prohibited(frame[14:])) is not None:
+                observed.prohibited.add(about)
             elif (heard := number_of(frame[14:])) is None:
                 observed.resets.update(_reset(frame[14:]))
             elif heard in observed.shots:
@@ -257,6 +281,16 @@ def _reset(datagram: bytes) -> set[tuple[bytes, bytes, int, int]]:
     else:
         return set()
     return {(source, destination, *struct.unpack_from("!HH", segment))} if segment[13] & 4 else set()
+
+
+def _prohibited(datagram: bytes) -> int | None:
+    """The number of the shot that this packet says is administratively prohibited; None where it says no such thing."""
+    if datagram[:1] and datagram[0] >> 4 == 4 and datagram[9] == ICMP:
+        head = (datagram[0] & 15) * 4
+        return number_of(datagram[head + 8 :]) if datagram[head : head + 2] == bytes((3, 13)) else None
+    if datagram[:1] and datagram[0] >> 4 == 6 and datagram[6] == ICMPV6:
+        return number_of(datagram[48:]) if datagram[40:42] == bytes((1, 1)) else None
+    return None
 
 
 def _mac(link: int, end: int) -> str:

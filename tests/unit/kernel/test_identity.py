@@ -10,10 +10,10 @@ from edged.addresses import Family
 from edged.kernel import expressions as ex
 from edged.kernel import uapi
 from edged.kernel.attrs import attribute, be32, nest, parse, text
-from edged.kernel.identity import COMMENT_LIMIT, body_digest, comment_in, comment_of, fingerprint_in, userdata
+from edged.kernel.identity import COMMENT_LIMIT, body_digest, comment_in, comment_of, fingerprint_in, note_in, userdata
 from edged.kernel.rules import encode_rule
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.tree import AddressIn, Drop, PortIs, Rule, Side, Transport
+from edged.ruleset.tree import AddressIn, Drop, PortIs, PrefixIn, Rule, SetGeneration, Side, Transport
 
 BLOCK = Rule("block", (PortIs(Transport.TCP, Side.DESTINATION, 25), AddressIn(Side.SOURCE, Family.IPV4, "pool4")), Drop())
 BODY = encode_rule(BLOCK)
@@ -63,7 +63,7 @@ def test_what_the_kernel_adds_changes_nothing() -> None:
     looked = ex.lookup("pool4")
     dumped = _expression("lookup", text(1, "pool4"), be32(2, 1), be32(5, 0))
     assert body_digest(looked) == body_digest(dumped)
-    assert body_digest(ex.bitwise_and(2)) == body_digest(
+    assert body_digest(ex.bitwise(ex.host32(2))) == body_digest(
         _expression(
             "bitwise",
             be32(1, 1),
@@ -94,7 +94,12 @@ DISTINCT = [
     ex.cmp(ex.Comparison.EQUAL, b"\0\0"),
     ex.cmp(ex.Comparison.NOT_EQUAL, b"\0"),
     ex.bitwise(ex.host32(1)),
-    ex.bitwise_and(2),
+    ex.bitwise(ex.host32(2)),
+    ex.bitwise(ex.host32(2), ex.host32(1)),
+    ex.bitwise(b"\xff\xff\xff\0"),
+    ex.ct(ex.CtKey.MARK),
+    ex.ct_set(ex.CtKey.MARK),
+    ex.reject_as_prohibited(),
     ex.lookup("a"),
     ex.lookup("b"),
     ex.lookup_missing("a"),
@@ -118,3 +123,15 @@ DISTINCT = [
 
 def test_what_means_something_else_has_another_digest() -> None:
     assert len({body_digest(body) for body in DISTINCT}) == len(DISTINCT)
+
+
+def test_a_note_stands_beside_the_rest_and_is_read_back() -> None:
+    looked_up = Rule("r" * 200, (PrefixIn(Side.SOURCE, Family.IPV4, 24, "blocklist4_24", "0123456789abcdef"),), Drop())
+    marking = Rule("keep", then=SetGeneration(0xFF00, 254, "d"))
+    for rule, note in ((looked_up, ("blocklist4_24", "0123456789abcdef")), (marking, ("generation", "254"))):
+        body = encode_rule(rule)
+        comment = comment_of(rule, body)
+        assert len(comment_in(comment)) <= COMMENT_LIMIT
+        assert fingerprint_in(comment, body) == fingerprint(rule)
+        assert note_in(comment) == note
+    assert note_in(comment_of(Rule("plain", then=Drop()), encode_rule(Rule("plain", then=Drop())))) is None

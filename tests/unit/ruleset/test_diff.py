@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edged.errors import TableHeld
 from edged.kernel.fake import FakeHost, FakeKernel
-from edged.policies import POLICIES, Site
+from edged.policies import POLICIES
 from edged.ruleset.diff import diff
-from edged.ruleset.observed import Observed, ObservedTable, Ownership
+from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.plan import (
     AddChain,
     AddElements,
@@ -26,8 +26,8 @@ from edged.ruleset.plan import (
     Lock,
     RemoveElements,
 )
-from edged.ruleset.tree import Chain, Jump, Rule, Table
-from tests.gateway import NOW, SITE, make, prefixes, table_of
+from edged.ruleset.tree import AddressSet, Chain, Jump, PrefixSet, Rule, Table
+from tests.gateway import NOW, SITE, entries_of, make, networks, prefixes, table_of
 from tests.strategies import Drawn, configurations
 
 LOCKS = st.sampled_from(list(Lock))
@@ -42,6 +42,10 @@ def kernel_with(desired: Desired | None) -> FakeKernel:
 
 def bring(kernel: FakeKernel, desired: Desired | None) -> None:
     kernel.apply(diff(desired, kernel.observe()), now=NOW)
+
+
+def contents(held: ObservedSet | ObservedPrefixSet) -> object:
+    return held.keys if isinstance(held, ObservedPrefixSet) else held.elements
 
 
 def lasting(drawn: Drawn) -> Table:
@@ -64,8 +68,8 @@ def test_from_any_state_the_plan_leads_to_the_desired_one(one: Drawn, other: Dra
     observed = kernel.observe().table
     assert observed is not None
     assert set(observed.chains) == set(desired.table.chains_by_name)
-    assert {name: held.elements for name, held in observed.sets.items()} == {
-        each.name: frozenset(each.elements) for each in desired.table.sets
+    assert {name: contents(held) for name, held in observed.sets.items()} == {
+        each.name: each.keys if isinstance(each, PrefixSet) else frozenset(each.elements) for each in desired.table.sets
     }
     assert set(observed.counters) == {counter.name for counter in desired.table.counters}
 
@@ -88,7 +92,9 @@ def test_base_chains_stay_hooked_and_counters_counting(one: Drawn, other: Drawn,
     before, after = Desired(lasting(one), lock), Desired(lasting(other), lock)
     kernel = kernel_with(before)
     remade = any(
-        each.name in before.table.sets_by_name and before.table.sets_by_name[each.name].expiring != each.expiring
+        isinstance(each, AddressSet)
+        and each.name in before.table.sets_by_name
+        and before.table.ranges(each.name).expiring != each.expiring
         for each in after.table.sets
     )
     steps = diff(after, kernel.observe()).steps
@@ -103,11 +109,8 @@ def test_base_chains_stay_hooked_and_counters_counting(one: Drawn, other: Drawn,
 
 def test_new_addresses_change_elements_and_no_chain() -> None:
     policies = [make(kind) for kind in POLICIES]
-    other = Site(
-        SITE.access,
-        SITE.upstream,
-        {name: (*pool, *prefixes("10.0.0.0/8", "2001:db8:77::/48")) for name, pool in SITE.pools.items()},
-    )
+    wider = {name: (*pool, *prefixes("10.0.0.0/8", "2001:db8:77::/48")) for name, pool in SITE.pools.items()}
+    other = replace(SITE, pools=wider)
     kernel = kernel_with(Desired(table_of(policies)))
     steps = diff(Desired(table_of(policies, other)), kernel.observe()).steps
     assert steps
@@ -170,6 +173,7 @@ def shuffled(drawn: Drawn, order: random.Random) -> Drawn:
         drawn.site,
         pools={name: mix(pool) for name, pool in order.sample(sorted(drawn.site.pools.items()), len(drawn.site.pools))},
         never_block=mix(drawn.site.never_block),
+        lists={name: entries_of(enumerate(mix(networks(listed)))) for name, listed in mix(tuple(drawn.site.lists.items()))},
     )
     policies = []
     for policy in drawn.policies:
