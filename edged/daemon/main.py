@@ -25,7 +25,8 @@ from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
-from edged.daemon.changes import Answer, Changes
+from edged.daemon.change import Answer
+from edged.daemon.changes import Changes
 from edged.daemon.drift import Suspects
 from edged.daemon.heart import Heart
 from edged.daemon.keeper import Keeper

@@ -9,7 +9,7 @@ from edged import __version__
 from edged.addresses import Address
 from edged.control import messages
 from edged.control.messages import Changes, Confirmed, Status, TornDown
-from edged.daemon.changes import Change
+from edged.daemon.change import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.lists import ListWatch
 from edged.daemon.report import View, status

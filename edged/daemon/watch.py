@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from edged.clock import Clock
-from edged.daemon.changes import InWriter
+from edged.daemon.change import InWriter
 from edged.daemon.drift import Process, Suspects
 from edged.daemon.keeper import Keeper
 from edged.errors import KernelError

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from edged.kernel import Capabilities
 from edged.kernel.encode import chains_to_empty
-from edged.kernel.faketable import FakeTable, StepRefusedError
+from edged.kernel.fakesets import StepRefusedError
+from edged.kernel.faketable import FakeTable
 from edged.kernel.probe import FEATURES
 from edged.kernel.refusals import commit_refused, ruleset_changed, stale_where_time_ran_out
 from edged.ruleset import plan as steps

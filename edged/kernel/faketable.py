@@ -3,80 +3,31 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from edged.addresses import Family, Range
+from edged.kernel.fakesets import FakePrefixSet, FakeSet, StepRefusedError, empty_set
 from edged.kernel.refusals import rule_label
 from edged.ruleset import plan as steps
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.observed import CounterValue, ObservedChain, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.observed import CounterValue, ObservedChain, ObservedTable, Ownership
 from edged.ruleset.plan import Lock
 from edged.ruleset.tree import (
     AddressIn,
     AddressNotIn,
-    AddressSet,
     Chain,
-    Element,
     Goto,
     Hook,
     Jump,
     PrefixIn,
-    PrefixSet,
     Rule,
 )
 
 if TYPE_CHECKING:
-    from edged.packed import Keys
+    pass
 
 Thing = TypeVar("Thing")
-
-
-class StepRefusedError(Exception):
-    """The kernel's answer to a step that cannot be taken; `label` where it is one rule of a chain."""
-
-    def __init__(self, number: int, label: str = "") -> None:
-        super().__init__(errno.errorcode[number])
-        self.errno = number
-        self.label = label
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """An element in a set: the end it was written with, and when the host's clock takes it out."""
-
-    until: int | None
-    deadline: float | None
-
-    def is_gone(self, clock: float) -> bool:
-        return self.deadline is not None and self.deadline <= clock
-
-
-@dataclass
-class FakeSet:
-    """An interval set."""
-
-    family: Family
-    expiring: bool
-    elements: dict[Range, _Held] = field(default_factory=dict)
-
-    def alive(self, clock: float) -> frozenset[Element]:
-        """The elements that have not run out by the host's clock."""
-        return frozenset(Element(key, held.until) for key, held in self.elements.items() if not held.is_gone(clock))
-
-    def forget_gone(self, clock: float) -> None:
-        """Take out what has run out."""
-        self.elements = {key: held for key, held in self.elements.items() if not held.is_gone(clock)}
-
-
-@dataclass
-class FakePrefixSet:
-    """A hash set of a fixed size; one that is replaced is another object, so copies of a table may share it."""
-
-    size: int
-    keys: Keys
 
 
 @dataclass
@@ -103,7 +54,7 @@ class FakeTable:
             self.lock,
             self.owner,
             dict(self.counters),
-            {name: _copy(each) for name, each in self.sets.items()},
+            {name: each.copy() for name, each in self.sets.items()},
             {name: FakeChain(each.hook, list(each.rules)) for name, each in self.chains.items()},
         )
 
@@ -111,7 +62,7 @@ class FakeTable:
         """The table as `Kernel.observe` tells it."""
         chains = {name: _observed_chain(name, chain) for name, chain in self.chains.items()}
         notes = {name: value for chain in chains.values() for name, value in chain.notes.items()}
-        sets = {name: _observed_set(name, held, clock, notes.get(name, "")) for name, held in self.sets.items()}
+        sets = {name: held.observed(name, clock, notes.get(name, "")) for name, held in self.sets.items()}
         return ObservedTable(ownership, chains, sets, dict(self.counters))
 
     def empty(self, chain: str) -> bool:
@@ -127,18 +78,18 @@ class FakeTable:
             case steps.AddCounter(counter):
                 return _add(self.counters, counter.name, CounterValue())
             case steps.AddSet(made):
-                return _add(self.sets, made.name, _empty(made))
+                return _add(self.sets, made.name, empty_set(made))
             case steps.AddKeys(wide, keys):
-                return self._add_keys(wide.name, keys)
+                return self._prefixes(wide.name).add(keys)
             case steps.RemoveKeys(wide, keys):
-                return self._remove_keys(wide.name, keys)
+                return self._prefixes(wide.name).remove(keys)
             case steps.ReplaceSet(wide):
                 _remove(self.sets, wide.name, self._sets_in_use())
                 return _add(self.sets, wide.name, FakePrefixSet(wide.size, wide.keys))
             case steps.AddElements(target, elements):
-                return self._add_elements(target, elements, clock, clock - now)
+                return self._ranges(target.name).add(elements, clock, clock - now)
             case steps.RemoveElements(target, elements):
-                return self._remove_elements(target, elements, clock)
+                return self._ranges(target.name).remove(elements, clock)
             case steps.AddChain(chain):
                 return _add(self.chains, chain.name, FakeChain(chain.hook))
             case steps.FillChain(chain):
@@ -151,43 +102,6 @@ class FakeTable:
                 return _remove(self.counters, name, self._counters_in_use())
             case _:
                 assert_never(step)
-
-    def _add_elements(self, target: AddressSet, elements: Iterable[Element], clock: float, offset: float) -> bool:
-        held = self._ranges(target.name)
-        held.forget_gone(clock)
-        before = len(held.elements)
-        for element in elements:
-            if element.range not in held.elements:
-                # an end that has passed becomes the shortest timeout there is
-                deadline = None if element.until is None else max(element.until + offset, clock + 0.001)
-                held.elements[element.range] = _Held(element.until, deadline)
-        if any(after.first <= ahead.last for ahead, after in pairwise(sorted(held.elements))):
-            raise StepRefusedError(errno.EEXIST)
-        return len(held.elements) > before
-
-    def _remove_elements(self, target: AddressSet, elements: Iterable[Element], clock: float) -> bool:
-        held = self._ranges(target.name)
-        held.forget_gone(clock)
-        for element in elements:
-            if held.elements.pop(element.range, None) is None:
-                raise StepRefusedError(errno.ENOENT)
-        return True
-
-    def _add_keys(self, name: str, keys: Keys) -> bool:
-        held = self._prefixes(name)
-        together = held.keys.plus(keys)
-        if len(together) > held.size:
-            raise StepRefusedError(errno.ENFILE)
-        has_grown = len(together) > len(held.keys)
-        self.sets[name] = FakePrefixSet(held.size, together)
-        return has_grown
-
-    def _remove_keys(self, name: str, keys: Keys) -> bool:
-        held = self._prefixes(name)
-        if len(keys.minus(held.keys)):
-            raise StepRefusedError(errno.ENOENT)
-        self.sets[name] = FakePrefixSet(held.size, held.keys.minus(keys))
-        return bool(len(keys))
 
     def _ranges(self, name: str) -> FakeSet:
         held = _existing(self.sets, name)
@@ -258,24 +172,9 @@ def _sets_of(rule: Rule) -> list[str]:
     return [match.set for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)]
 
 
-def _empty(made: AddressSet | PrefixSet) -> FakeSet | FakePrefixSet:
-    return FakePrefixSet(made.size, made.keys.none()) if isinstance(made, PrefixSet) else FakeSet(made.family, made.expiring)
-
-
-def _copy(held: FakeSet | FakePrefixSet) -> FakeSet | FakePrefixSet:
-    return held if isinstance(held, FakePrefixSet) else FakeSet(held.family, held.expiring, dict(held.elements))
-
-
 def _observed_chain(name: str, chain: FakeChain) -> ObservedChain:
     fingerprints = tuple(fingerprint(rule) if rule else "" for rule in chain.rules)
     return ObservedChain(name, chain.hook, fingerprints, dict(rule.note for rule in chain.rules if rule and rule.note))
-
-
-def _observed_set(name: str, held: FakeSet | FakePrefixSet, clock: float, content: str) -> ObservedSet | ObservedPrefixSet:
-    if isinstance(held, FakeSet):
-        return ObservedSet(name, held.family, held.expiring, held.alive(clock))
-    known = held.keys if held.keys.digest == content else None
-    return ObservedPrefixSet(name, held.keys.family, held.size, content, len(held.keys), known)
 
 
 def _existing(objects: dict[str, Thing], name: str) -> Thing:

@@ -7,25 +7,21 @@ source gone, broken, empty or wrong. A refusal never keeps anything else from ta
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from edged.addresses import Family
 from edged.clock import Clock
-from edged.config.blocklist import ListFormat, ListSource
+from edged.config.blocklist import ListSource
 from edged.errors import EdgedError
+from edged.lists.reading import read, signature
 from edged.lists.store import ListStore
 from edged.loader import Configuration
 from edged.policies import Blocklist
-from edged.sources.formats import CsvFormat, Format, Plain, SpamhausDrop, parse
-from edged.sources.guards import Limits, Protected, judge
-from edged.sources.parsed import ListRefused, Parsed, Reason
+from edged.sources.guards import Protected
+from edged.sources.parsed import ListRefused, Reason
 from edged.sources.stored import StoredList
 
 _log = logging.getLogger(__name__)
@@ -101,7 +97,7 @@ class ListBook:
             for source in sources:
                 if source.name not in self._in_force and (kept := self._store.load(source.name)) is not None:
                     self._in_force[source.name] = kept
-                read = _Read(source, protected, _signature(self.file_of(source)))
+                read = _Read(source, protected, signature(self.file_of(source)))
                 if read != self._read.get(source.name):
                     self._take(source, protected)
             return self._with_lists(configuration, sources)
@@ -113,7 +109,7 @@ class ListBook:
     def has_changed(self, source: ListSource) -> bool:
         """Whether the list's file is another one than was last read; costs one system call."""
         read = self._read.get(source.name)
-        return read is None or read.signature != _signature(self.file_of(source))
+        return read is None or read.signature != signature(self.file_of(source))
 
     def succeed(self, source: ListSource) -> None:
         """Note that the source was asked and has nothing newer."""
@@ -145,9 +141,9 @@ class ListBook:
         former = self._in_force.get(source.name)
         path = self.file_of(source)
         # before it is read: a change while it is read makes it be read again
-        self._read[source.name] = _Read(source, protected, _signature(path))
+        self._read[source.name] = _Read(source, protected, signature(path))
         try:
-            parsed = _parsed(source, path, protected, former)
+            parsed = read(source, path, protected, former)
         except ListRefused as refused:
             self._refuse(source, refused)
             return
@@ -217,50 +213,3 @@ def shown_source(source: ListSource) -> str:
         return str(source.path)
     parts = urlsplit(source.url or "")
     return f"{parts.scheme}://{parts.hostname}{parts.path}"
-
-
-def _parsed(source: ListSource, path: Path, protected: Sequence[Protected], former: StoredList | None) -> Parsed:
-    """The source's content, let through by its guards. Raises ListRefused."""
-    show = not source.confidential
-    try:
-        with _open(path) as file:
-            parsed = parse(_format(source), file, show=show, largest=source.guards.largest)
-    except OSError as error:
-        if source.url is not None and isinstance(error, FileNotFoundError):
-            raise ListRefused("it was never fetched; the daemon does that", Reason.UNREADABLE) from error
-        raise ListRefused(f"{path} cannot be read: {error.strerror}", Reason.UNREADABLE) from error
-    guards = source.guards
-    limits = Limits(
-        shrunk=guards.shrunk,
-        grown=guards.grown,
-        bad_lines=guards.bad_lines,
-        shortest={Family.IPV4: guards.shortest_ipv4, Family.IPV6: guards.shortest_ipv6},
-        allow_reserved=guards.reserved,
-    )
-    judge(parsed, limits, protected, former.distinct if former else None, show=show)
-    return parsed
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a regular file. Raises OSError, ListRefused for what is no file."""
-    # O_NONBLOCK: a FIFO in the file's place must not hold up a reload
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ListRefused(f"{path} is not a regular file", Reason.UNREADABLE)
-    return open(descriptor, "rb")  # noqa: PTH123  a descriptor, not a path
-
-
-def _format(source: ListSource) -> Format:
-    columns = source.columns
-    if source.format is ListFormat.CSV and columns is not None:
-        return CsvFormat(columns.address, columns.length, columns.delimiter, columns.charset, columns.header)
-    return SpamhausDrop() if source.format is ListFormat.SPAMHAUS_DROP else Plain()
-
-
-def _signature(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
