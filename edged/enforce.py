@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edged.errors import KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
-from edged.ruleset.plan import Desired, Plan
+from edged.ruleset.plan import Desired, Plan, Step
 from edged.ruleset.stages import stages
 
 # a stranger who commits in a loop makes a plan stale each time; give up rather than compete with it for ever
@@ -37,13 +37,15 @@ def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float])
         if not plan:
             return Enforced(_joined(done, plan), observed.generation)
         generation = observed.generation
+        taken: tuple[Step, ...] = ()
         try:
             for steps in stages(plan):
-                stage = replace(plan, steps=steps, generation=generation)
-                generation = kernel.apply(stage, now=clock())
-                done += (stage,)
+                generation = kernel.apply(replace(plan, steps=steps, generation=generation), now=clock())
+                taken += steps
         except StalePlan:
-            continue
+            done += (replace(plan, steps=taken),)
+        else:
+            done += (plan,)
     raise KernelError(
         f"the ruleset did not come to rest in {ATTEMPTS} tries: something else keeps changing it; "
         "the last batch that was applied holds. Look for the other program with: nft monitor"

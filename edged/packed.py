@@ -24,6 +24,9 @@ from edged.addresses import Family, Prefix, span
 Packed: TypeAlias = NDArray[Any]  # u4 for IPv4, S16 for IPv6
 
 
+_FEW = 1 << 26
+
+
 def pack(family: Family, wire: bytes | bytearray) -> Packed:
     """The addresses that stand one after the other in network byte order, packed."""
     packed: Packed = np.frombuffer(wire, ">u4").astype("=u4") if family is Family.IPV4 else np.frombuffer(wire, "S16")
@@ -85,8 +88,13 @@ class Entries:
     @staticmethod
     def ordered(family: Family, addresses: Packed, lengths: NDArray[np.uint8], lines: NDArray[np.uint32]) -> Entries:
         """The entries, brought into order."""
-        # stable, from the least to the most significant key; lines mostly come in order
-        order = np.lexsort((lines, lengths, addresses)) if len(addresses) else np.zeros(0, np.intp)
+        if family is Family.IPV4 and len(addresses) < _FEW and (lines[1:] > lines[:-1]).all():
+            # as they stand in a file: one number that sorts by address, length and place at once takes half the time
+            packed = addresses.astype("u8") << 32 | lengths.astype("u8") << 26 | np.arange(len(addresses), dtype="u8")
+            packed.sort()
+            order = (packed & (_FEW - 1)).astype(np.intp)
+        else:
+            order = np.lexsort((lines, lengths, addresses)) if len(addresses) else np.zeros(0, np.intp)
         return Entries(family, addresses[order], lengths[order], lines[order])
 
     @cached_property
@@ -152,6 +160,10 @@ class Keys:
     def none(self) -> Keys:
         """No key, of the same family and length."""
         return Keys(self.family, self.length, self.addresses[:0])
+
+    def parts(self, most: int) -> Iterator[Keys]:
+        """The same in order, so many at a time."""
+        return (Keys(self.family, self.length, self.addresses[first : first + most]) for first in range(0, len(self), most))
 
     @cached_property
     def digest(self) -> str:

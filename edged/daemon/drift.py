@@ -30,7 +30,6 @@ from edged.ruleset.plan import (
     RemoveElements,
     RemoveKeys,
     RemoveSet,
-    ReplaceSet,
     Step,
     VoidGeneration,
     describe,
@@ -97,7 +96,7 @@ def _reason(step: Step) -> Reason:
             return Reason.TABLE_REPLACED
         case AddChain() | FillChain() | RemoveChain() | VoidGeneration():
             return Reason.RULES_CHANGED
-        case AddSet() | AddElements() | RemoveElements() | AddKeys() | RemoveKeys() | ReplaceSet() | RemoveSet():
+        case AddSet() | AddElements() | RemoveElements() | AddKeys() | RemoveKeys() | RemoveSet():
             return Reason.SETS_CHANGED
         case AddCounter() | RemoveCounter():
             return Reason.COUNTERS_CHANGED

@@ -38,7 +38,7 @@ def encode_plan(plan: Plan, now: float) -> tuple[Message, ...]:
     emptied = chains_to_empty(plan)
     messages: list[Message] = []
     for step in plan.steps:
-        if emptied and isinstance(step, steps.ReplaceSet | steps.FillChain | steps.RemoveChain):
+        if emptied and isinstance(step, steps.FillChain | steps.RemoveChain):
             messages += (_flush(plan.table, name) for name in emptied)
             emptied = ()
         messages += _encode_step(step, plan.table, now)
@@ -82,10 +82,6 @@ def _encode_step(step: Step, table: str, now: float) -> Iterator[Message]:
             yield from _keys(Msg.NEWSETELEM, uapi.NLM_F_CREATE, table, wide, keys, label)
         case steps.RemoveKeys(wide, keys):
             yield from _keys(Msg.DELSETELEM, 0, table, wide, keys, label)
-        case steps.ReplaceSet(wide):
-            yield Message(Msg.DELSET, 0, text(SetAttr.TABLE, table) + text(SetAttr.NAME, wide.name), label)
-            yield Message(Msg.NEWSET, uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, _set(table, wide), label)
-            yield from _keys(Msg.NEWSETELEM, uapi.NLM_F_CREATE, table, wide, wide.keys, label)
         case steps.VoidGeneration():
             pass  # conntrack's, before the batch
         case steps.AddChain(chain):

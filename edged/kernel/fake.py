@@ -138,7 +138,7 @@ class FakeKernel:
             for step in plan.steps:
                 label = describe(step)
                 try:
-                    if emptied and isinstance(step, steps.ReplaceSet | steps.FillChain | steps.RemoveChain):
+                    if emptied and isinstance(step, steps.FillChain | steps.RemoveChain):
                         transaction.empty(emptied)
                         emptied = ()
                     transaction.execute(step, now)

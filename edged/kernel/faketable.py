@@ -83,9 +83,6 @@ class FakeTable:
                 return self._prefixes(wide.name).add(keys)
             case steps.RemoveKeys(wide, keys):
                 return self._prefixes(wide.name).remove(keys)
-            case steps.ReplaceSet(wide):
-                _remove(self.sets, wide.name, self._sets_in_use())
-                return _add(self.sets, wide.name, FakePrefixSet(wide.size, wide.keys))
             case steps.AddElements(target, elements):
                 return self._ranges(target.name).add(elements, clock, clock - now)
             case steps.RemoveElements(target, elements):
@@ -159,7 +156,6 @@ TableStep = (
     | steps.RemoveElements
     | steps.AddKeys
     | steps.RemoveKeys
-    | steps.ReplaceSet
     | steps.AddChain
     | steps.FillChain
     | steps.RemoveChain

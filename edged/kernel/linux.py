@@ -21,7 +21,7 @@ from edged.kernel.probe import probe
 from edged.kernel.refusals import ruleset_changed, stale_where_time_ran_out
 from edged.ruleset.evaluate import in_field
 from edged.ruleset.observed import CounterValue, Observed, ObservedTable
-from edged.ruleset.plan import AddKeys, Plan, RemoveKeys, ReplaceSet, VoidGeneration, describe, outline
+from edged.ruleset.plan import AddKeys, Plan, RemoveKeys, VoidGeneration, describe, outline
 
 if TYPE_CHECKING:
     from edged.packed import Keys
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TABLE = "edged"
 _ATTEMPTS = 100  # within some two seconds; whoever commits without a pause for that long is a fault by itself
 _GENERATIONS = 1 << 32
-_LOUD = 1 << 20  # bytes of a batch that is worth silencing the listeners for
+_LOUD = 1 << 16  # bytes of a batch that is worth silencing our own listener for
 
 Result = TypeVar("Result")
 
@@ -50,8 +50,8 @@ class LinuxKernel:
     ) -> None:
         """In the present or the named network namespace, or over an inherited socket. Raises KernelError.
 
-        `clock` is the wall clock, in seconds since the epoch. `hush` is entered around batches of very many elements: the kernel
-        tells each element to each listener, which makes such a batch 3 to 25 times as slow.
+        `clock` is the wall clock, in seconds since the epoch. `hush` is entered around batches of many elements: while anybody
+        listens, the kernel makes a message of each of them (ruleset/places.py).
         """
         self._nft = NftSocket(netns, fileno)
         self._netns = netns
@@ -136,7 +136,7 @@ class LinuxKernel:
         Where an element to be removed is not there (ENOENT), somebody else has been at the set: what it holds is not known any
         more, and the plan was made for another state.
         """
-        given = {step.set.name: step.set.keys for step in plan.steps if isinstance(step, AddKeys | RemoveKeys | ReplaceSet)}
+        given = {step.set.name: step.set.keys for step in plan.steps if isinstance(step, AddKeys | RemoveKeys)}
         removing = {describe(step): step.set.name for step in plan.steps if isinstance(step, RemoveKeys)}
         try:
             yield

@@ -19,6 +19,7 @@ from edged.errors import TableHeld
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.generation import continued, marking
 from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.places import difference, placed
 from edged.ruleset.plan import (
     AddChain,
     AddCounter,
@@ -37,7 +38,6 @@ from edged.ruleset.plan import (
     RemoveElements,
     RemoveKeys,
     RemoveSet,
-    ReplaceSet,
     Step,
     VoidGeneration,
 )
@@ -59,7 +59,7 @@ def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[
         if observed is not None:
             yield DestroyTable()
         return
-    table = continued(desired.table, observed)
+    table = continued(placed(desired.table, observed), observed)
     voided = [VoidGeneration(mask, generation) for mask, generation in _generations_begun(table, observed)]
     if observed is None or not _can_stay(desired, observed):
         if observed is not None:
@@ -102,7 +102,7 @@ def _can_stay(desired: Desired, observed: ObservedTable) -> bool:
 
 
 def _same_kind(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet) -> bool:
-    """Whether the present set can become the wanted one; a set of prefixes can always be replaced in its place."""
+    """Whether the present set can become the wanted one; a set of prefixes can always be made anew under another name."""
     if isinstance(wanted, PrefixSet):
         return True
     return isinstance(present, ObservedSet) and (present.family, present.expiring) == (wanted.family, wanted.expiring)
@@ -113,19 +113,14 @@ def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
     for counter in desired.counters:
         if counter.name not in observed.counters:
             yield AddCounter(counter)
-    in_sets = tuple(step for each in desired.sets for step in _set_changes(each, observed.sets.get(each.name)))
-    yield from (step for step in in_sets if not isinstance(step, ReplaceSet))
+    for each in desired.sets:
+        yield from _set_changes(each, observed.sets.get(each.name))
     for chain in desired.chains:
         if chain.name not in observed.chains:
             yield AddChain(chain)
-    # the rules of a set that is replaced are gone by then, and written anew after it
-    replaced = [step for step in in_sets if isinstance(step, ReplaceSet)]
-    yield from replaced
-    replaced_names = frozenset(step.set.name for step in replaced)
     for chain in desired.chains:
         present = observed.chains.get(chain.name)
-        stands = (present.fingerprints if present else ()) == tuple(fingerprint(rule) for rule in chain.rules)
-        if not stands or replaced_names & sets_asked(chain):
+        if (present.fingerprints if present else ()) != tuple(fingerprint(rule) for rule in chain.rules):
             yield FillChain(chain)
     yield from _removals(desired, observed)
 
@@ -170,26 +165,14 @@ def _set_changes(wanted: AddressSet | PrefixSet, present: ObservedSet | Observed
 
 
 def _key_changes(wanted: PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:
-    """Element by element where what is there is known and that is less work, else by a new set in the place of the old."""
-    if present is None:
+    """Element by element; `placed` has seen to it that what is better made anew has a name that is free."""
+    changes = difference(wanted, present) if present is not None else None
+    if changes is None:
         yield AddSet(wanted)
         yield AddKeys(wanted, wanted.keys)
         return
-    fits = isinstance(present, ObservedPrefixSet) and present.family is wanted.family
-    if not fits or not isinstance(present, ObservedPrefixSet) or not len(wanted.keys) <= present.size <= 4 * wanted.size:
-        yield ReplaceSet(wanted)
-    elif present.content == wanted.keys.digest and present.count in (None, len(wanted.keys)):
-        return
-    elif present.keys is None or present.keys.length != wanted.keys.length or present.count not in (None, len(present.keys)):
-        yield ReplaceSet(wanted)
-    else:
-        gone, new = present.keys.minus(wanted.keys), wanted.keys.minus(present.keys)
-        # Adding and removing cost the kernel about the same, half a microsecond an element, and the removal of a whole set
-        # next to nothing; what is removed makes room only when the batch is through.
-        if len(gone) + len(new) > len(wanted.keys) or len(present.keys) + len(new) > present.size:
-            yield ReplaceSet(wanted)
-            return
-        if len(gone):
-            yield RemoveKeys(wanted, gone)
-        if len(new):
-            yield AddKeys(wanted, new)
+    gone, new = changes
+    if len(gone):
+        yield RemoveKeys(wanted, gone)
+    if len(new):
+        yield AddKeys(wanted, new)

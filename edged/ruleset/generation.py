@@ -29,10 +29,9 @@ def marking(table: Table) -> tuple[tuple[Chain, SetGeneration, Rule], ...]:
 
 def continued(table: Table, observed: ObservedTable | None) -> Table:
     """The table with the observed generation where that was judged by the same, else with the next one."""
-    rules = marking(table)
-    if not rules or observed is None:
+    if not marking(table) or observed is None:
         return table
-    present = _present(rules, observed)
+    present = _present(observed)
     if present is None:
         return table
     same = _with_generation(table, present)
@@ -41,10 +40,10 @@ def continued(table: Table, observed: ObservedTable | None) -> Table:
     return _with_generation(table, present % LAST + 1)
 
 
-def _present(rules: tuple[tuple[Chain, SetGeneration, Rule], ...], observed: ObservedTable) -> int | None:
-    """The generation that is written now; None where no rule of ours writes one."""
-    for chain, _, _ in rules:
-        noted = observed.chains[chain.name].notes.get(GENERATION, "") if chain.name in observed.chains else ""
+def _present(observed: ObservedTable) -> int | None:
+    """The generation that is written now, by whatever chain; None where no rule of ours writes one."""
+    for chain in observed.chains.values():
+        noted = chain.notes.get(GENERATION, "")
         if noted.isdecimal() and 1 <= int(noted) <= LAST:
             return int(noted)
     return None

@@ -104,13 +104,6 @@ class RemoveKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceSet:
-    """Put a new set of the same name, filled, into the place of the present one, whose rules are all written anew."""
-
-    set: PrefixSet
-
-
-@dataclass(frozen=True, slots=True)
 class AddChain:
     """Make a chain, empty; its rules come by FillChain."""
 
@@ -156,7 +149,6 @@ Step = (
     | RemoveElements
     | AddKeys
     | RemoveKeys
-    | ReplaceSet
     | AddChain
     | FillChain
     | RemoveChain
@@ -179,11 +171,7 @@ class Plan:
 
 def outline(plan: Plan) -> Plan:
     """The plan without the elements of its sets of prefixes; what is left is small, whatever the lists are."""
-    return replace(plan, steps=tuple(_outlined(step) for step in plan.steps if not isinstance(step, AddKeys | RemoveKeys)))
-
-
-def _outlined(step: Step) -> Step:
-    return ReplaceSet(replace(step.set, keys=step.set.keys.none())) if isinstance(step, ReplaceSet) else step
+    return replace(plan, steps=tuple(step for step in plan.steps if not isinstance(step, AddKeys | RemoveKeys)))
 
 
 def describe(step: Step) -> str:
@@ -207,8 +195,6 @@ def describe(step: Step) -> str:
             return f"set {wide.name}: add {_counted(len(keys))}"
         case RemoveKeys(wide, keys):
             return f"set {wide.name}: remove {_counted(len(keys))}"
-        case ReplaceSet(wide):
-            return f"set {wide.name}: replace by a new one of {_counted(len(wide.keys))}"
         case VoidGeneration(_, generation):
             return f"void generation {generation} in the connections' marks"
         case AddChain(chain):

@@ -1,4 +1,4 @@
-"""In how many batches a plan is carried out: one, but for plans that change what interval sets hold beside the rules.
+"""In how many batches a plan is carried out: one, but for plans that make sets, or change interval sets beside the rules.
 
 From Linux 6.18 on a commit switches the rules first and gives an interval set its elements a moment later (nft_rbtree_commit,
 net/netfilter/nft_set_rbtree.c). Two things go wrong in that moment:
@@ -10,12 +10,15 @@ net/netfilter/nft_set_rbtree.c). Two things go wrong in that moment:
   asks that connection again. So the sets such rules ask are changed by a batch of their own too, before the generation rises.
 
 A set that is there keeps its former elements until the new ones take their place, so nothing else needs a second batch: the
-elements of hash sets (PrefixSet) switch with the rules.
+elements of hash sets (PrefixSet) switch with the rules. A new one is filled ahead, in batches of bounded size (places.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edged.ruleset.diff import sets_asked
+from edged.ruleset.places import MOST_AT_ONCE
 from edged.ruleset.plan import (
     AddCounter,
     AddElements,
@@ -43,8 +46,15 @@ def stages(plan: Plan) -> tuple[tuple[Step, ...], ...]:
     ahead |= _judging(plan) & {step.set.name for step in plan.steps if isinstance(step, AddElements | RemoveElements)}
     if not ahead or any(isinstance(step, DestroyTable) for step in plan.steps):
         return (plan.steps,)
-    first = tuple(step for step in plan.steps if _prepares(step, ahead))
-    return tuple(batch for batch in (first, tuple(step for step in plan.steps if not _prepares(step, ahead))) if batch)
+    first = [step for step in plan.steps if _prepares(step, ahead)]
+    small = tuple(step for step in first if not isinstance(step, AddKeys))
+    filling = ((part,) for step in first if isinstance(step, AddKeys) for part in _parts(step))
+    rules = tuple(step for step in plan.steps if not _prepares(step, ahead))
+    return tuple(batch for batch in (small, *filling, rules) if batch)
+
+
+def _parts(step: AddKeys) -> Iterator[AddKeys]:
+    return (AddKeys(step.set, keys) for keys in step.keys.parts(MOST_AT_ONCE))
 
 
 def _judging(plan: Plan) -> set[str]:

@@ -21,6 +21,7 @@ from edged.ruleset import plan as steps
 from edged.ruleset.diff import diff
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.observed import CounterValue, Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.places import placed
 from edged.ruleset.plan import Desired, Lock, Plan, Step
 from edged.ruleset.tree import (
     AddressIn,
@@ -91,6 +92,7 @@ def standing(kernel: Kernel) -> ObservedTable:
 def assert_holds(kernel: Kernel, desired: Table) -> None:
     """The kernel holds the table, said without `diff`."""
     table = standing(kernel)
+    desired = placed(desired, table)
     assert {name: chain.hook for name, chain in table.chains.items()} == {chain.name: chain.hook for chain in desired.chains}
     numbers = {chain.notes["generation"] for chain in table.chains.values() if "generation" in chain.notes}
     assert len(numbers) <= 1, "one generation is in force"
@@ -126,7 +128,10 @@ def _wanted(each: AddressSet | PrefixSet) -> tuple[object, ...]:
 
 def assert_contains(machine: Machine, desired: Table) -> None:
     """The sets of prefixes hold what is desired, element by element; edged itself never reads them back."""
-    for each in desired.sets:
+    looking = machine.connect()
+    where = placed(desired, looking.observe().table)
+    looking.close()
+    for each in where.sets:
         if isinstance(each, PrefixSet):
             assert machine.addresses(each.name) == [each.family.address(network) for network in each.keys.networks()]
 
@@ -366,7 +371,10 @@ def kinds(plan: Plan) -> list[type[Step]]:
 
 def of_sets(plan: Plan) -> list[type[Step]]:
     """The same of those that change sets of prefixes alone."""
-    return [kind for kind in kinds(plan) if kind in (steps.AddSet, steps.AddKeys, steps.RemoveKeys, steps.ReplaceSet)]
+    return [kind for kind in kinds(plan) if kind in (steps.AddSet, steps.AddKeys, steps.RemoveKeys, steps.RemoveSet)]
+
+
+ANEW = [steps.AddSet, steps.AddKeys, steps.RemoveSet]  # beside the present one, which goes once no rule asks it
 
 
 def generation_in_force(kernel: Kernel) -> str:
@@ -379,15 +387,17 @@ def generation_in_force(kernel: Kernel) -> str:
         (FEW, OTHERS, [steps.RemoveKeys, steps.AddKeys]),
         (FEW, listed(*(f"10.0.{n}.0/24" for n in range(21))), [steps.AddKeys]),
         (FEW, listed(*(f"10.0.{n}.0/24" for n in range(19))), [steps.RemoveKeys]),
-        (FEW, FAR, [steps.ReplaceSet]),
-        (FEW, MANY, [steps.ReplaceSet]),
-        (MANY, FEW, [steps.ReplaceSet]),
-        (FEW, listed("10.0.0.0/25"), [steps.ReplaceSet]),
-        (FEW, listed("2001:d00::/24"), [steps.ReplaceSet]),
+        (FEW, FAR, ANEW),
+        (FEW, MANY, ANEW),
+        (MANY, FEW, ANEW),
+        (FEW, listed("10.0.0.0/25"), ANEW),
+        (FEW, listed("2001:d00::/24"), ANEW),
         (FEW, FEW, []),
     ],
 )
-def test_a_list_changes_in_place(machine: Machine, before: PrefixSet, after: PrefixSet, taken: list[type[Step]]) -> None:
+def test_a_list_changes_in_place_or_is_made_anew_beside_it(
+    machine: Machine, before: PrefixSet, after: PrefixSet, taken: list[type[Step]]
+) -> None:
     kernel = machine.connect()
     bring(kernel, keeping(before, ONES6))
     assert_contains(machine, keeping(before, ONES6))
@@ -469,21 +479,8 @@ def test_a_dry_run_judges_all_but_the_networks(machine: Machine) -> None:
         assert kernel.observe() == before
         assert_contains(machine, keeping(FEW))
     lost = Rule("judge.lost", (AddressIn(Side.SOURCE, Family.IPV4, "nowhere"),), Drop())
-    refused = refusal(kernel, steps.ReplaceSet(FAR), steps.FillChain(Chain("judge", (lost,))))
+    refused = refusal(kernel, steps.AddSet(ONES6), steps.AddKeys(ONES6, ONES6.keys), steps.FillChain(Chain("judge", (lost,))))
     assert (refused.errno, refused.label) == (errno.ENOENT, "chain judge, rule judge.lost")
-
-
-def test_a_set_whose_rules_stay_is_not_replaced(machine: Machine) -> None:
-    kernel = machine.connect()
-    bring(kernel, keeping(FEW))
-    before = kernel.observe()
-    plan = Plan((steps.ReplaceSet(FAR), steps.FillChain(Chain("other"))), before.generation)
-    for act in (kernel.check, kernel.apply):
-        with pytest.raises(KernelError, match="set bad4: replace by a new one of") as refused:
-            act(plan, now=NOW)
-        assert refused.value.errno == errno.EBUSY
-    assert kernel.observe() == before
-    assert_contains(machine, keeping(FEW))
 
 
 def test_the_process_that_wrote_a_list_knows_it_and_the_next_one_its_digest_alone(machine: Machine) -> None:
@@ -496,19 +493,19 @@ def test_the_process_that_wrote_a_list_knows_it_and_the_next_one_its_digest_alon
     kernel.close()
 
 
-def test_after_a_restart_a_changed_list_is_replaced_and_an_unchanged_one_left(linux: LinuxMachine) -> None:
+def test_after_a_restart_a_changed_list_is_made_anew_and_an_unchanged_one_left(linux: LinuxMachine) -> None:
     first, later = linux.connect(), linux.connect()
     bring(first, keeping(FEW))
     seen = standing(later).sets["bad4"]
     assert isinstance(seen, ObservedPrefixSet)
     assert (seen.content, seen.keys) == (FEW.keys.digest, None)
     assert not diff(Desired(keeping(FEW)), later.observe())
-    assert of_sets(bring(later, keeping(OTHERS))) == [steps.ReplaceSet]
+    assert of_sets(bring(later, keeping(OTHERS))) == ANEW
     assert_contains(linux, keeping(OTHERS))
     assert of_sets(bring(later, keeping(FEW))) == [steps.RemoveKeys, steps.AddKeys]
     # what the first one knew is not so any more, and it notices
     assert of_sets(bring(later, keeping(OTHERS))) == [steps.RemoveKeys, steps.AddKeys]
-    assert of_sets(bring(first, keeping(FEW))) == [steps.ReplaceSet]
+    assert of_sets(bring(first, keeping(FEW))) == ANEW
     assert_contains(linux, keeping(FEW))
 
 
@@ -525,7 +522,7 @@ def test_another_number_of_elements_is_noticed_and_put_right(
     if seen.count is None:
         pytest.skip("this kernel does not tell how many elements a set has (NFTA_SET_COUNT)")
     machine.swap("bad4", tuple(map(ip_address, gone)), tuple(map(ip_address, new)))
-    assert of_sets(bring(kernel, keeping(FEW))) == [steps.ReplaceSet]
+    assert of_sets(bring(kernel, keeping(FEW))) == ANEW
     assert_contains(machine, keeping(FEW))
     assert not diff(Desired(keeping(FEW)), kernel.observe())
 
@@ -539,7 +536,7 @@ def test_an_element_that_a_stranger_took_makes_the_plan_to_remove_it_stale(linux
     assert of_sets(plan) == [steps.RemoveKeys, steps.AddKeys]
     with pytest.raises(StalePlan, match="set bad4: remove 1 element: not all of them are there; nothing was applied"):
         kernel.apply(plan, now=NOW)
-    assert of_sets(bring(kernel, keeping(OTHERS))) == [steps.ReplaceSet]
+    assert of_sets(bring(kernel, keeping(OTHERS))) == ANEW
     assert_contains(linux, keeping(OTHERS))
 
 

@@ -146,7 +146,13 @@ def test_sets_and_base_chains_are_listed_in_nfts_words(linux: LinuxMachine) -> N
     ending = AddressSet("ending4", IPV4, (prefix("10.0.0.0/8"), prefix("11.0.0.0/8", int(NOW) + 3600)), expiring=True)
     bring(
         linux.connect(),
-        Table(sets=(whole, edges, edges6, ending, half, ones), chains=(Chain("raw", (), Hook("prerouting", -300)),)),
+        Table(
+            sets=(whole, edges, edges6, ending, half, ones),
+            chains=(
+                Chain("raw", (), Hook("prerouting", -300)),
+                Chain("judge", (Rule("judge.half", (asks(half),), Drop()), Rule("judge.ones", (asks(ones),), Drop()))),
+            ),
+        ),
     )
     listed = re.sub(r"\s+", " ", linux.run("nft", "list", "table", "inet", "edged").stdout)
     assert "set all4 { type ipv4_addr flags interval elements = { 0.0.0.0/0 } }" in listed

@@ -20,6 +20,7 @@ from edged.control.client import DaemonRefused
 from edged.errors import ExitCode
 from edged.kernel.attrs import nest, number, text
 from edged.kernel.elements import encode_keys
+from edged.kernel.linux import LinuxKernel
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import ElemAttr, Msg, SetAttr
 from edged.lab.topology import Topology
@@ -255,15 +256,26 @@ SIZE = 1_000_000 if IS_LONG else 100_000
 KILLS = 100 if IS_LONG else 6
 
 
-def count_of(daemon: Daemon, name: str) -> int:
+def in_force(daemon: Daemon) -> str:
+    """The set that the rules ask: a list that is far from the one before gets another."""
+    with closing(LinuxKernel(daemon.host.netns)) as kernel:
+        table = kernel.observe().table
+        assert table is not None
+        (name,) = {name for name in table.chains["blocklist_up"].notes if name.startswith("blocklist4_32")}
+        return name
+
+
+def count_of(daemon: Daemon) -> int:
+    name = in_force(daemon)
     with closing(NftSocket(daemon.host.netns)) as opened:
         found = opened.get(Msg.GETSET, text(SetAttr.TABLE, "edged") + text(SetAttr.NAME, name))
         assert found is not None
         return number(found.get(SetAttr.COUNT))
 
 
-def held(daemon: Daemon, name: str, addresses: np.ndarray) -> int:
+def held(daemon: Daemon, addresses: np.ndarray) -> int:
     """How many of the addresses are in the set, asked one by one."""
+    name = in_force(daemon)
     with closing(NftSocket(daemon.host.netns)) as opened:
         where = text(ElemAttr.LIST_TABLE, "edged") + text(ElemAttr.LIST_SET, name)
         return sum(
@@ -276,7 +288,7 @@ def held(daemon: Daemon, name: str, addresses: np.ndarray) -> int:
 
 
 def _all_held(daemon: Daemon, addresses: np.ndarray) -> bool:
-    return held(daemon, "blocklist4_32", addresses) == len(addresses)
+    return held(daemon, addresses) == len(addresses)
 
 
 def test_kill_9_in_the_middle_of_a_change_leaves_the_old_list_or_the_new_one(daemon: Daemon) -> None:
@@ -301,13 +313,13 @@ def test_kill_9_in_the_middle_of_a_change_leaves_the_old_list_or_the_new_one(dae
         _put(daemon, written[wanted])
         time.sleep(source.uniform(0.1, 1.6 if IS_LONG else 0.7))
         daemon.kill()
-        old, new = (held(daemon, "blocklist4_32", some) for some in (only_old, only_new))
+        old, new = (held(daemon, some) for some in (only_old, only_new))
         assert (old, new) in ((len(only_old), 0), (0, len(only_new)))
-        assert count_of(daemon, "blocklist4_32") == SIZE
+        assert count_of(daemon) == SIZE
         seen.append(bool(new))
         daemon.start()
         eventually(partial(_all_held, daemon, only_new), 20)
-        assert held(daemon, "blocklist4_32", only_old) == 0
+        assert held(daemon, only_old) == 0
         assert daemon.client.status()["in_sync"]
         present = wanted
     assert set(seen) == {True, False} or not IS_LONG, "every kill came too early, or every one too late"

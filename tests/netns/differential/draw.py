@@ -113,19 +113,21 @@ def _scene(source: random.Random, ends: _Ends, number: int) -> list[Shot]:
     near, far = ends.pair(source, version)
     access, upstream = source.choice(("lan0", "lan0", "ppp0")), source.choice(("wan0", "wan0", "wan1"))
     up, down = (access, upstream, near, far), (upstream, access, far, near)
-    match source.choice(("op25b up", "op25b down", "ip53b", "any way", "any way", "any way")):
+    match source.choice(("op25b up", "op25b down", "ip53b", "blocklist", "any way", "any way", "any way")):
         case "op25b up":
             way, form = up, _form(source, version, "tcp", (free, 25))
         case "op25b down":
             way, form = down, _form(source, version, "tcp", (25, free))
         case "ip53b":
             way, form = down, _form(source, version, "udp", (source.choice((53, free)), 53))
+        case "blocklist":
+            way, form = up, _form(source, version, source.choice(("tcp", "udp", "echo", "other")), (free, 443))
         case _:
             kind = source.choices(("tcp", "udp", "echo", "unreachable", "other"), (10, 6, 1, 1, 2))[0]
             way = source.choice((up, down, (source.choice(INTERFACES), source.choice(INTERFACES), near, far)))
             form = _form(source, version, kind, _ports(source, free))
     shot = Shot(number + 3, *way, form, tracked=source.random() > 0.1)
-    return _conversation(source, shot) if source.random() < 0.35 else [_dressed(source, shot)]
+    return _conversation(source, shot) if source.random() < 0.45 else [_dressed(source, shot)]
 
 
 def _form(source: random.Random, version: int, kind: str, ports: tuple[int, int]) -> Form:

@@ -59,9 +59,10 @@ class Echo:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """ICMP's word that a datagram, sent from this shot's destination to this shot's source, did not arrive."""
+    """ICMP's word that a datagram, sent from this shot's destination, did not arrive: at this shot's source, or at `end`."""
 
     about: Udp
+    end: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def transport(form: Form, source: Address, destination: Address) -> bytes:
             kind = (8 if form.request else 0) if source.version == 4 else (128 if form.request else 129)
             return _icmp(struct.pack("!BBHHH", kind, 0, 0, form.ident, 1) + bytes(16), source, destination)
         case Unreachable():
-            lost = Shot(1, "lan0", "lan0", destination, source, form.about).datagrams()[0]
+            lost = Shot(1, "lan0", "lan0", destination, form.end or source, form.about).datagrams()[0]
             kind, code = (3, 3) if source.version == 4 else (1, 4)
             return _icmp(struct.pack("!BBHI", kind, code, 0, 0) + lost, source, destination)
         case Other(132):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from edged.enforce import enforce
-from edged.policies import Op25b
+from edged.policies import Blocklist, Op25b
 from edged.ruleset.evaluate import evaluate
 from edged.ruleset.plan import Desired
 from tests.gateway import IPV4, IPV6, NOW, SITE, make, table_of
@@ -56,6 +56,9 @@ def test_the_model_and_the_kernel_agree(world: World, writer: str, capsys: pytes
     assert score.pairs >= enough
     stopped = score.outcomes["drop"] + score.outcomes["reject"]
     assert stopped > score.pairs / 20, "a run that stops next to nothing proves next to nothing"
+    assert score.marked
+    assert score.kept
+    assert set(+score.answers) == {"a reset", "an ICMP error"}
 
 
 def test_a_difference_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +75,27 @@ def test_a_difference_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) 
         "the model says accept, in the kernel it left by nowhere",
         "a reset came",
         "named counters",
+    ):
+        assert difference in str(found.value)
+
+
+def test_a_difference_in_marks_and_icmp_errors_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tells the model of a list that never came."""
+    drawn = Drawn(SITE, (make(Blocklist, action="reject"),))
+    told = table_of([make(Blocklist, lists=[{"name": "never", "path": "never.txt"}])])
+    volley = (
+        Shot(4, "lan0", "wan0", IPV6.dynamic, IPV6.outside, Udp(20004, 443)),
+        Shot(8, "lan0", "wan0", IPV4.dynamic, IPV4.server, Udp(20008, 443)),
+    )
+    score = Score()
+    run(world, Trial(drawn, volley), score, by_nft=False)
+    assert (score.marked, score.answers["an ICMP error"]) == (1, 1)
+    monkeypatch.setattr(trials_of, "evaluate", lambda _table, packet, flow, now: evaluate(told, packet, flow, now))
+    with pytest.raises(AssertionError) as found:
+        run(world, Trial(drawn, volley), Score(), by_nft=False)
+    for difference in (
+        "the model says accept, and an ICMP error came: True",
+        "connections' marks: the model says {}, the kernel {(",
     ):
         assert difference in str(found.value)
 
