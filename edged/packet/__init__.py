@@ -1,1 +1,1 @@
-"""What a packet looks like to a policy."""
+"""Packets: from the bytes on a link to what policies and classification look at."""

@@ -1,0 +1,214 @@
+"""The model engine: the compiled table, evaluated for each packet of a capture, with connections as conntrack keeps them.
+
+What was judged once for a connection, a direction and what conntrack says of it is not judged again until an element of the
+table ends: a million packets are a few thousand questions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from edged.addresses import Family
+from edged.packet.decode import RAW, decode
+from edged.packet.layers import NO_NEXT, Decoded
+from edged.packet.packet import FlowState, Packet
+from edged.packet.reassembly import TIMEOUTS, Passed, Reassembler, Whole
+from edged.policies import Site
+from edged.replay.alike import Alike
+from edged.replay.connections import SECOND, Connections, Found, Verdict
+from edged.replay.engine import Arrival, Side
+from edged.replay.forwarding import not_forwarded
+from edged.replay.sides import Sides
+from edged.replay.verdict import Judged
+from edged.replay.verdict import Verdict as Word
+from edged.ruleset.evaluate import evaluate
+from edged.ruleset.tree import AddressSet, ConntrackDirection, ConntrackState, Table
+
+_LONGEST_WAIT = max(TIMEOUTS.values())
+_MOST_REMEMBERED = 1 << 16
+
+
+class Model:
+    """Judges captures by the table alone; needs no root and no kernel."""
+
+    def __init__(self, table: Table, site: Site) -> None:
+        self._table = table
+        self._sides = Sides(site)
+        self._interfaces = {Side.ACCESS: _some_name(site.access[0]), Side.UPSTREAM: _some_name(site.upstream[0])}
+        self._moments = _Moments(table)
+
+    def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+        """The verdict on each packet of one capture that was decoded, in order."""
+        return _Run(self._table, self._sides, self._interfaces, self._moments).judge(arrivals)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A time in which no element of the table ends, and the verdicts that were found in it."""
+
+    number: int
+    alike: Alike
+    verdicts: dict[tuple[object, ...], Verdict]
+
+
+class _Moments:
+    """The moments of a table; captures share what was found."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        ranges = (each for each in table.sets if isinstance(each, AddressSet))
+        self._ends = sorted({element.until for each in ranges for element in each.elements if element.until is not None})
+        self._known: dict[int, _Moment] = {}
+
+    def at(self, now: int) -> _Moment:
+        """The moment of that second since the epoch."""
+        number = bisect_right(self._ends, now)
+        moment = self._known.get(number)
+        if moment is None:
+            moment = self._known[number] = _Moment(number, Alike(self._table, now), {})
+        return moment
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A packet whose verdict is not known yet, or stands behind one that is not."""
+
+    arrival: Arrival
+    verdict: Verdict | None
+
+
+class _Run:
+    """One capture."""
+
+    def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: _Moments) -> None:
+        self._table = table
+        self._sides = sides
+        self._interfaces = interfaces
+        self._connections = Connections()
+        self._reassembler = Reassembler()
+        self._pieces: dict[tuple[object, ...], list[_Waiting]] = {}
+        self._queue: deque[_Waiting] = deque()
+        self._moments = moments
+        self._moment = moments.at(0)
+
+    def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+        for arrival in arrivals:
+            packet = arrival.decoded
+            if not isinstance(packet, Decoded) or arrival.side is None:
+                continue
+            if packet.fragment is None:
+                verdict = self._verdict(packet, arrival.data, arrival.side, arrival.nanoseconds)
+                if not self._queue:
+                    yield _judged(arrival, verdict)
+                    continue
+                self._queue.append(_Waiting(arrival, verdict))
+            else:
+                self._take_piece(arrival, packet, arrival.side)
+            yield from self._ready(arrival.nanoseconds)
+        yield from self._ready(None)
+
+    def _ready(self, now: int | None) -> Iterator[Judged]:
+        """What can be told in order; of pieces that waited too long (None: of all) nothing became anything."""
+        while self._queue:
+            first = self._queue[0]
+            if first.verdict is None and now is not None and now - first.arrival.nanoseconds <= _LONGEST_WAIT:
+                return
+            self._queue.popleft()
+            yield _judged(first.arrival, first.verdict or _LOST)
+
+    def _take_piece(self, arrival: Arrival, packet: Decoded, side: Side) -> None:
+        waiting = _Waiting(arrival, None)
+        self._queue.append(waiting)
+        taken = self._reassembler.take(packet, arrival.data, arrival.nanoseconds)
+        assert packet.fragment is not None  # noqa: S101  the caller asked
+        key = (packet.source, packet.destination, packet.fragment.identification)
+        if isinstance(taken, Passed):
+            waiting.verdict = self._verdict(packet, arrival.data, side, arrival.nanoseconds)
+        elif isinstance(taken, Whole):
+            whole = decode(taken.data, RAW)
+            pieces = [*self._pieces.pop(key, ()), waiting]
+            verdict = self._verdict(whole, taken.data, side, arrival.nanoseconds) if isinstance(whole, Decoded) else _LOST
+            for piece in pieces[-taken.count :]:
+                piece.verdict = verdict
+        else:
+            self._pieces.setdefault(key, []).append(waiting)
+            if len(self._pieces) > _MOST_REMEMBERED:
+                self._pieces.pop(next(iter(self._pieces)))
+
+    def _verdict(self, packet: Decoded, data: bytes, side: Side, now: int) -> Verdict:
+        if packet.dropped_by_stack or not_forwarded(packet):
+            return _LOST
+        found = self._connections.arrives(packet, data, now)
+        moment = self._moment = self._moments.at(now // SECOND)
+        connection = found.connection
+        if connection is None or found.state == "related":
+            verdict = self._asked(packet, found, side, now)
+        else:
+            key = (found.is_reply, found.state, side, connection.mark, moment.number)
+            known = connection.verdicts.get(key)
+            verdict = connection.verdicts[key] = known or self._asked(packet, found, side, now)
+        if verdict.outcome == "accept" and connection is not None:
+            connection.mark = verdict.mark
+            self._connections.passes(packet, data, found, now)
+        return verdict
+
+    def _asked(self, packet: Decoded, found: Found, side: Side, now: int) -> Verdict:
+        mark = found.connection.mark if found.connection is not None else 0
+        way_out = self._sides.of(packet.family, packet.destination)
+        verdicts = self._moment.verdicts
+        key = (*self._moment.alike.kind(packet), side, way_out, found.state, found.is_reply, mark)
+        verdict = verdicts.get(key)
+        if verdict is None:
+            verdict = verdicts[key] = self._evaluate(packet, found, side, now)
+        return verdict
+
+    def _evaluate(self, packet: Decoded, found: Found, side: Side, now: int) -> Verdict:
+        address = IPv4Address if packet.family is Family.IPV4 else IPv6Address
+        asked = Packet(
+            self._interfaces[side],
+            self._interfaces[self._sides.of(packet.family, packet.destination)],
+            address(packet.source),
+            address(packet.destination),
+            # nft finds no protocol where the chain of extension headers breaks off, and this one no rule asks for
+            NO_NEXT if packet.protocol is None else packet.protocol,
+            packet.source_port,
+            packet.destination_port,
+        )
+        tracked = found.connection is not None
+        way = ConntrackDirection.REPLY if found.is_reply else ConntrackDirection.ORIGINAL
+        mark = found.connection.mark if found.connection is not None else 0
+        flow = FlowState(ConntrackState(found.state), way if tracked else None, mark)
+        decision = evaluate(self._table, asked, flow, now // SECOND)
+        counted = (rule for rule in decision.counted if rule.count is not None and rule.count.verdict == "observe")
+        observed = tuple(dict.fromkeys(rule.policy for rule in counted if rule.policy))
+        stopped = decision.rule if decision.outcome.value != "accept" else None
+        return Verdict(decision.outcome.value, stopped, observed, decision.mark)
+
+
+_LOST = Verdict("drop", None, (), 0)  # by the router itself, before any rule
+
+
+def _judged(arrival: Arrival, verdict: Verdict) -> Judged:
+    fields = arrival.decoded
+    assert isinstance(fields, Decoded)  # noqa: S101  only those are judged
+    rule = verdict.rule
+    return Judged(
+        arrival.capture,
+        arrival.number,
+        arrival.nanoseconds,
+        Word(verdict.outcome),
+        rule.policy if rule else None,
+        str(rule.origin) if rule and rule.origin else None,
+        verdict.observed,
+        arrival.side,
+        fields,
+    )
+
+
+def _some_name(interface: str) -> str:
+    """An interface of that name, or one that fits the wildcard."""
+    return f"{interface[:-1]}0" if interface.endswith("*") else interface

@@ -1,0 +1,105 @@
+"""What a replay counts, and the object of `--json` made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import InitVar, dataclass, field
+
+from edged.replay.verdict import Judged, TrafficClass, Verdict
+
+OBSERVE = "observe"
+POLICY_WORDS = (Verdict.DROP.value, Verdict.REJECT.value, OBSERVE)
+
+
+@dataclass(slots=True)
+class ClassCounts:
+    """What was seen of a class of traffic; bytes are those of the IP packets."""
+
+    flows: int = 0
+    packets: int = 0
+    octets: int = 0
+
+
+@dataclass(slots=True)
+class Summary:
+    """The counts of a replay.
+
+    `captures` are the names as they were given. `in_force` names the policies that are told of even where they stopped nothing.
+    - `verdicts`: packets by capture and verdict
+    - `unparsed_by`: packets in which no IP packet was found, by capture and reason
+    - `policies`: by policy, packets by what it did: drop, reject, observe
+    - `classes`: the classes that were seen
+    """
+
+    engine: str
+    captures: Sequence[str]
+    in_force: InitVar[Iterable[str]] = ()
+    verdicts: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
+    unparsed_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    policies: dict[str, Counter[str]] = field(default_factory=dict)
+    classes: dict[TrafficClass, ClassCounts] = field(default_factory=dict)
+
+    def __post_init__(self, in_force: Iterable[str]) -> None:
+        self.policies.update((name, Counter()) for name in in_force)
+
+    def add(self, judged: Judged) -> None:
+        """Count a packet that was judged."""
+        verdict = judged.verdict
+        self.verdicts[judged.capture, verdict] += 1
+        if judged.policy is not None and verdict is not Verdict.ACCEPT:
+            self._policy(judged.policy)[verdict] += 1
+        for name in judged.observed:
+            self._policy(name)[OBSERVE] += 1
+        if judged.class_ is not None:
+            seen = self._class(judged.class_)
+            seen.packets += 1
+            seen.octets += judged.fields.length
+
+    def add_unparsed(self, capture: str, reason: str, packets: int = 1) -> None:
+        """Count packets that were not judged, as no IP packet was found in them."""
+        self.unparsed_by[capture, reason] += packets
+
+    def add_flow(self, class_: TrafficClass) -> None:
+        """Count a flow of a class."""
+        self._class(class_).flows += 1
+
+    @property
+    def unparsed(self) -> int:
+        """The packets that were not judged."""
+        return self.unparsed_by.total()
+
+    @property
+    def packets(self) -> int:
+        """All packets of all captures, those that were not judged among them."""
+        return self.verdicts.total() + self.unparsed
+
+    def count(self, verdict: Verdict) -> int:
+        """The packets of all captures that met that verdict."""
+        return sum(packets for (_, met), packets in self.verdicts.items() if met is verdict)
+
+    def document(self, seconds: float | None = None) -> dict[str, object]:
+        """The object that --json prints; without `seconds` the same captures give the same object every time.
+
+        `classes` holds only what was seen: where nothing was classified, nothing is said to be absent.
+        """
+        document: dict[str, object] = {
+            "schema": "edged/v1/replay",
+            "engine": self.engine,
+            "captures": list(self.captures),
+            "packets": self.packets,
+            "unparsed": self.unparsed,
+            "verdicts": {verdict.value: self.count(verdict) for verdict in Verdict},
+            "policies": {name: {word: counts[word] for word in POLICY_WORDS} for name, counts in self.policies.items()},
+            "classes": {
+                name: {"flows": seen.flows, "packets": seen.packets, "bytes": seen.octets}
+                for name, seen in sorted(self.classes.items())
+            },
+        }
+        return document if seconds is None else {**document, "seconds": round(seconds, 3)}
+
+    def _policy(self, name: str) -> Counter[str]:
+        return self.policies.setdefault(name, Counter())
+
+    def _class(self, name: TrafficClass) -> ClassCounts:
+        return self.classes.setdefault(name, ClassCounts())
