@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
 
@@ -27,10 +27,12 @@ Examples:
   edged replay yesterday.pcap                        what the policy makes of it
   edged replay -c new/edged.yaml --packets new.jsonl yesterday.pcap.gz
   edged replay --expect expect.yaml --junit report.xml *.pcapng
+  edged replay --diff /etc/edged/edged.yaml new/edged.yaml yesterday.pcap      which flows a change would touch
   sudo edged replay --engine kernel yesterday.pcap   the same, by the kernel of this machine in a throw-away gateway
 
 A packet comes from the access side if its source is in a pool, else from upstream; --from and --access-mac say otherwise. What
---expect takes is told at the top of edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed, 3 invalid files.
+--expect takes is told at the top of edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed,
+3 invalid files, 5 with --diff: flows differ.
 """
 
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
@@ -65,6 +67,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--access-mac", "macs", type=MacType(), multiple=True, metavar="MAC", help="What comes from this MAC is from access."
 )
+@click.option(
+    "--diff", type=_FILE, nargs=2, metavar="OLD.yaml NEW.yaml", help="List the flows whose verdict differs between two policies."
+)
 @click.argument("captures", nargs=-1, required=True, type=_FILE, metavar="CAPTURE...")
 @click.pass_context
 def command(
@@ -78,9 +83,14 @@ def command(
     junit: Path | None,
     every: str | None,
     macs: tuple[int, ...],
+    diff: tuple[Path, Path] | None,
     captures: tuple[Path, ...],
 ) -> None:
     """Run captures through the policy, and tell what becomes of each packet."""
+    if diff:
+        if any((packets, flows, expect, junit)):
+            raise click.UsageError("--diff compares two policies; --packets, --flows, --expect and --junit are of one")
+        _compare(ctx, out, engine, diff, every, macs, captures)
     if junit is not None and expect is None:
         raise click.UsageError("--junit tells what came of --expect, which is missing")
     if every is not None and macs:
@@ -121,6 +131,37 @@ def command(
             out.console.print(part)
     if not all(result.held for result in results):
         ctx.exit(ExitCode.FAILED)
+
+
+def _compare(
+    ctx: click.Context,
+    out: Output,
+    engine: str,
+    policies: tuple[Path, Path],
+    every: str | None,
+    macs: tuple[int, ...],
+    captures: tuple[Path, ...],
+) -> NoReturn:
+    from edged.lists.offline import in_force
+    from edged.replay.compare import differing
+    from edged.replay.flows import Flows
+    from edged.replay.report import Summary
+    from edged.replay.run import Replay
+
+    seen = []
+    for path in policies:
+        configuration, flows = in_force(load_configuration(path)), Flows()
+        with ExitStack() as opened:
+            judging = _engine(opened, engine, configuration)
+            replay = Replay(judging, _origins(configuration, every, macs), Summary(engine, []), [flows.take])
+            replay.run(captures, _progress(opened, out))
+        seen.append(list(flows.rows()))
+    found = list(differing(*seen))
+    for each in found:
+        out.text(str(each))
+    out.text(f"{len(found)} of {len(seen[0])} flows differ")
+    out.data(flows=len(seen[0]), differing=[each.document() for each in found])
+    ctx.exit(ExitCode.DIFFERENT if found else ExitCode.DONE)
 
 
 def _expectations(configuration: Configuration, path: Path) -> Expectations:
