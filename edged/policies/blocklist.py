@@ -231,6 +231,8 @@ def _review_source(index: int, each: ListSource) -> Iterator[Finding]:
             (*at, "url" if each.url else "name"),
             "expected either `path` or `url`, " + ("got both" if each.url else "got neither"),
         )
+    if each.guards.shrunk > each.guards.grown:
+        yield Finding((*at, "guards", "shrunk"), "more than `grown`: every list would be refused")
     for key in ("refresh", "ca"):
         if each.url is None and key in each.model_fields_set:
             yield Finding((*at, key), f"{key!r} is for a list with a `url`", Severity.WARNING)

@@ -41,7 +41,7 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
-from edged.ruleset.tree import AddressIn, AddressNotIn, AddressSet, Chain, PrefixIn, PrefixSet, Table
+from edged.ruleset.tree import AddressSet, Chain, PrefixSet, Table
 
 
 def diff(desired: Desired | None, observed: Observed) -> Plan:
@@ -141,13 +141,6 @@ def _removals(desired: Table, observed: ObservedTable) -> Iterator[Step]:
     for name in observed.counters:
         if name not in counters:
             yield RemoveCounter(name)
-
-
-def sets_asked(chain: Chain) -> frozenset[str]:
-    """The sets that a chain's rules look addresses up in."""
-    return frozenset(
-        match.set for rule in chain.rules for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)
-    )
 
 
 def _set_changes(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:

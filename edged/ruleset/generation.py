@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.observed import ObservedTable
-from edged.ruleset.tree import GENERATION, Chain, GenerationIs, Rule, SetGeneration, Table
+from edged.ruleset.observed import ObservedPrefixSet, ObservedSet, ObservedTable
+from edged.ruleset.tree import GENERATION, AddressSet, Chain, GenerationIs, Rule, SetGeneration, Table
 
 LAST = 255  # the field has 8 bits, and 0 says never judged
 
@@ -28,14 +28,18 @@ def marking(table: Table) -> tuple[tuple[Chain, SetGeneration, Rule], ...]:
 
 
 def continued(table: Table, observed: ObservedTable | None) -> Table:
-    """The table with the observed generation where that was judged by the same, else with the next one."""
+    """The table with the observed generation where that was judged by the same, else with the next one.
+
+    By the same means that every rule of the chains that keep verdicts stands as it was written, and their sets hold what they
+    shall: what somebody else changed there meanwhile may have let connections by, and edged's repair must void their marks.
+    """
     if not marking(table) or observed is None:
         return table
     present = _present(observed)
     if present is None:
         return table
     same = _with_generation(table, present)
-    if all(_stands(chain, rule, observed) for chain, _, rule in marking(same)):
+    if all(_stands(same, chain, observed) for chain, _, _ in marking(same)):
         return same
     return _with_generation(table, present % LAST + 1)
 
@@ -49,8 +53,17 @@ def _present(observed: ObservedTable) -> int | None:
     return None
 
 
-def _stands(chain: Chain, rule: Rule, observed: ObservedTable) -> bool:
-    return chain.name in observed.chains and fingerprint(rule) in observed.chains[chain.name].fingerprints
+def _stands(table: Table, chain: Chain, observed: ObservedTable) -> bool:
+    present = observed.chains.get(chain.name)
+    if present is None or present.fingerprints != tuple(map(fingerprint, chain.rules)):
+        return False
+    # a set of prefixes that does not hold what it shall has another name by now (places.py), and its rules do not stand
+    ranges = (each for name in chain.asked if isinstance(each := table.sets_by_name[name], AddressSet))
+    return all(_holds(observed.sets.get(each.name), each) for each in ranges)
+
+
+def _holds(present: ObservedSet | ObservedPrefixSet | None, wanted: AddressSet) -> bool:
+    return isinstance(present, ObservedSet) and present.elements == frozenset(wanted.elements)
 
 
 def _with_generation(table: Table, number: int) -> Table:

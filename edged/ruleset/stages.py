@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edged.ruleset.diff import sets_asked
 from edged.ruleset.places import MOST_AT_ONCE
 from edged.ruleset.plan import (
     AddCounter,
@@ -61,7 +60,7 @@ def _judging(plan: Plan) -> set[str]:
     """The sets that are asked by chains which keep their verdict."""
     filled = (step.chain for step in plan.steps if isinstance(step, FillChain))
     keeping = (chain for chain in filled if any(isinstance(rule.then, SetGeneration) for rule in chain.rules))
-    return {name for chain in keeping for name in sets_asked(chain)}
+    return {name for chain in keeping for name in chain.asked}
 
 
 def _prepares(step: Step, ahead: set[str]) -> bool:

@@ -294,6 +294,14 @@ class Chain:
     rules: tuple[Rule, ...] = ()
     hook: Hook | None = None
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The names of the sets that the rules look addresses up in."""
+        looking_up = (
+            match for rule in self.rules for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)
+        )
+        return frozenset(match.set for match in looking_up)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Element:

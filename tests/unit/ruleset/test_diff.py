@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -9,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edged.addresses import Family
 from edged.errors import TableHeld
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.packed import Keys
 from edged.policies import POLICIES
 from edged.ruleset.diff import diff
 from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.places import placed
 from edged.ruleset.plan import (
     AddChain,
     AddElements,
+    AddKeys,
     AddSet,
     AdoptTable,
     CreateTable,
@@ -25,8 +30,15 @@ from edged.ruleset.plan import (
     FillChain,
     Lock,
     RemoveElements,
+    RemoveKeys,
+    RemoveSet,
+    Step,
+    VoidGeneration,
+    describe,
+    outline,
 )
 from edged.ruleset.tree import AddressSet, Chain, Jump, PrefixSet, Rule, Table
+from tests.contract.tables import asks, keeping
 from tests.gateway import NOW, SITE, entries_of, make, networks, prefixes, table_of
 from tests.strategies import Drawn, configurations
 
@@ -69,7 +81,8 @@ def test_from_any_state_the_plan_leads_to_the_desired_one(one: Drawn, other: Dra
     assert observed is not None
     assert set(observed.chains) == set(desired.table.chains_by_name)
     assert {name: contents(held) for name, held in observed.sets.items()} == {
-        each.name: each.keys if isinstance(each, PrefixSet) else frozenset(each.elements) for each in desired.table.sets
+        each.name: each.keys if isinstance(each, PrefixSet) else frozenset(each.elements)
+        for each in placed(desired.table, observed).sets
     }
     assert set(observed.counters) == {counter.name for counter in desired.table.counters}
 
@@ -161,6 +174,127 @@ def test_chains_that_jump_to_one_another_go_together() -> None:
     observed = kernel.observe().table
     assert observed is not None
     assert not observed.chains
+
+
+# --- sets of prefixes ---
+
+ANEW = [AddSet, AddKeys, FillChain, RemoveSet]
+
+
+def numbers(*spans: range) -> PrefixSet:
+    return PrefixSet("bad4", Keys.of(Family.IPV4, 32, itertools.chain(*spans)))
+
+
+def taken(desired: Table, observed: ObservedTable) -> list[type[Step]]:
+    """The kinds of the steps from one to the other; a generation begins with each change of a list."""
+    return [type(step) for step in diff(Desired(desired), Observed(1, observed)).steps if not isinstance(step, VoidGeneration)]
+
+
+def present(*lists: PrefixSet, **changes: object) -> ObservedTable:
+    """What is observed once the lists were brought in, one after the other; with changes to what is seen of the last."""
+    kernel = kernel_with(None)
+    for each in lists:
+        bring(kernel, Desired(keeping(each)))
+    observed = kernel.observe().table
+    assert observed is not None
+    return replace(observed, sets={name: replace(held, **changes) for name, held in observed.sets.items()})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kinds"),
+    [
+        (range(20), range(21), [AddKeys, FillChain]),
+        (range(20), range(19), [RemoveKeys, FillChain]),
+        (range(20), range(1, 21), [RemoveKeys, AddKeys, FillChain]),
+        # as much work as a new one, and more
+        (range(20), range(10, 30), [RemoveKeys, AddKeys, FillChain]),
+        (range(20), range(11, 31), ANEW),
+        (range(20), range(9), ANEW),
+        # the room that there is, which what goes makes only later, and one too many
+        (range(600), range(768), [AddKeys, FillChain]),
+        (range(600), range(769), ANEW),
+        (range(614), range(60, 768), [RemoveKeys, AddKeys, FillChain]),
+        (range(614), range(60, 769), ANEW),
+        # more elements than a batch may have
+        (range(200_000), range(16_384, 216_384), [RemoveKeys, AddKeys, FillChain]),
+        (range(200_000), range(16_385, 216_385), ANEW),
+    ],
+    ids=str,
+)
+def test_a_list_changes_element_by_element_where_that_is_less_work_and_there_is_room(
+    before: range, after: range, kinds: list[type[Step]]
+) -> None:
+    assert taken(keeping(numbers(after)), present(numbers(before))) == kinds
+
+
+def test_a_list_that_shrinks_gives_its_room_back_in_the_end() -> None:
+    sizes = (3000, 1600, 850)
+    for count in range(1, 3):
+        observed = present(*(numbers(range(size)) for size in sizes[:count]))
+        assert taken(keeping(numbers(range(sizes[count]))), observed) == [RemoveKeys, FillChain]
+    assert taken(keeping(numbers(range(450))), present(*(numbers(range(size)) for size in sizes))) == ANEW
+
+
+FEW = numbers(range(20))
+
+
+@pytest.mark.parametrize(
+    ("seen", "same", "changed"),
+    [
+        ({}, [], [AddKeys, FillChain]),
+        ({"count": None}, [], [AddKeys, FillChain]),
+        ({"keys": None}, [], ANEW),
+        ({"keys": None, "count": None}, [], ANEW),
+        ({"count": 19}, ANEW, ANEW),
+        ({"count": 21}, ANEW, ANEW),
+        ({"content": "", "keys": None}, ANEW, ANEW),
+        ({"family": Family.IPV6}, ANEW, ANEW),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_a_list_decides(seen: dict[str, object], same: list[type[Step]], changed: list[type[Step]]) -> None:
+    observed = present(FEW, **seen)
+    assert taken(keeping(FEW), observed) == same
+    assert taken(keeping(numbers(range(21))), observed) == changed
+
+
+def test_what_was_made_anew_stands_and_the_next_one_takes_the_name_that_is_free() -> None:
+    kernel = kernel_with(Desired(keeping(FEW)))
+    for after, name in ((range(100, 120), "bad4_2"), (range(200, 220), "bad4"), (range(300, 320), "bad4_2")):
+        desired = Desired(keeping(numbers(after)))
+        bring(kernel, desired)
+        assert not diff(desired, kernel.observe())
+        assert kernel.host.table is not None
+        assert list(kernel.host.table.sets) == [name]
+
+
+def test_every_chain_that_asks_a_list_turns_to_the_one_made_anew() -> None:
+    def asking(made: PrefixSet) -> Table:
+        chains = (Chain(name, (Rule(f"{name}.ask", (asks(made),)),)) for name in ("one", "other"))
+        return Table(sets=(made,), chains=(*chains, Chain("unconcerned", (Rule("unconcerned.r"),))))
+
+    kernel = kernel_with(Desired(asking(FEW)))
+    assert kernel.host.table is not None
+    observed = kernel.observe().table
+    assert observed is not None
+    stranger = replace(observed, sets={"bad4": replace(observed.sets["bad4"], count=21)})
+    for desired, seen in ((asking(numbers(range(50, 90))), observed), (asking(FEW), stranger)):
+        steps = diff(Desired(desired), Observed(1, seen)).steps
+        assert [step.chain.name for step in steps if isinstance(step, FillChain)] == ["one", "other"]
+        assert [step.name for step in steps if isinstance(step, RemoveSet)] == ["bad4"]
+
+
+def test_what_a_plan_says_of_lists_is_small_and_shows_no_element() -> None:
+    plan = diff(Desired(keeping(numbers(range(1000)))), Observed(1, present(FEW)))
+    assert [describe(step) for step in plan.steps] == [
+        "void generation 2 in the connections' marks",
+        "add set bad4_2",
+        "set bad4_2: add 1000 elements",
+        "chain judge: write 3 rules",
+        "remove set bad4",
+    ]
+    assert not [step for step in outline(plan).steps if isinstance(step, AddKeys | RemoveKeys)]
+    assert len(outline(plan).steps) == len(plan.steps) - 1
 
 
 def shuffled(drawn: Drawn, order: random.Random) -> Drawn:

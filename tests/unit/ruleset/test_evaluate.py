@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from edged.addresses import Family, Range
+from edged.packed import Keys
 from edged.packet.packet import FlowState, Packet
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
 from edged.ruleset.tree import (
@@ -23,6 +24,7 @@ from edged.ruleset.tree import (
     DirectionIs,
     Drop,
     Element,
+    GenerationIs,
     GoesOut,
     Goto,
     Hook,
@@ -30,10 +32,14 @@ from edged.ruleset.tree import (
     Jump,
     Match,
     PortIs,
+    PrefixIn,
+    PrefixSet,
+    Prohibit,
     RateAbove,
     ResetTcp,
     Return,
     Rule,
+    SetGeneration,
     Side,
     StateIn,
     Table,
@@ -82,12 +88,94 @@ def test_return_in_the_base_chain_ends_with_its_policy() -> None:
 
 
 def test_a_verdict_deep_inside_ends_it_all() -> None:
-    for verdict, outcome in ((Accept(), Outcome.ACCEPT), (Drop(), Outcome.DROP), (ResetTcp(), Outcome.REJECT)):
+    for verdict, outcome in (
+        (Accept(), Outcome.ACCEPT),
+        (Drop(), Outcome.DROP),
+        (ResetTcp(), Outcome.REJECT),
+        (Prohibit(), Outcome.REJECT),
+    ):
         assert walk(("a", [Jump("b"), Drop()]), ("b", [Jump("c")]), ("c", [verdict, Drop()])) == (outcome, ["a1", "b1", "c1"])
 
 
 def test_a_reset_is_for_tcp_alone() -> None:
     assert walk(("a", [ResetTcp(), Drop()]), packet=replace(PACKET, protocol=UDP)) == (Outcome.DROP, ["a2"])
+
+
+@pytest.mark.parametrize("protocol", [1, 6, UDP, 50, 58])
+def test_an_icmp_error_answers_every_protocol(protocol: int) -> None:
+    assert walk(("a", [Prohibit(), Accept()]), packet=replace(PACKET, protocol=protocol)) == (Outcome.REJECT, ["a1"])
+
+
+FIELD = 0x0000FF00
+
+
+def keep(*rules: Rule, flow: FlowState) -> Decision:
+    return evaluate(Table(chains=(Chain("a", rules, Hook()),)), PACKET, flow, NOW)
+
+
+def test_a_generation_is_written_and_the_walk_goes_on() -> None:
+    decision = keep(
+        Rule("write", then=SetGeneration(FIELD, 7, "x")),
+        Rule("no", (GenerationIs(FIELD, 1),), Drop()),
+        Rule("yes", (GenerationIs(FIELD, 7),), Drop()),
+        flow=FlowState(mark=0xA5A5_01A5),
+    )
+    assert (decision.outcome, decision.mark) == (Outcome.DROP, 0xA5A5_07A5), "what was written stays, whatever comes after"
+    assert [rule.name for rule in decision.matched] == ["write", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "generation", "mark", "holds"),
+    [
+        (FIELD, 1, 0x0100, True),
+        (FIELD, 1, 0xFFFF_01FF, True),
+        (FIELD, 1, 0x0300, False),
+        (FIELD, 1, 0x0001, False),
+        (FIELD, 255, 0xFF00, True),
+        (0xFF, 255, 0xFF, True),
+        (0x0FF0_0000, 3, 0xF03F_FFFF, True),
+        (0x0FF0_0000, 3, 0x0300_0000, False),
+        (FIELD, 1, 0, False),
+    ],
+)
+def test_a_generation_is_asked_for_in_its_own_bits(mask: int, generation: int, mark: int, holds: bool) -> None:
+    assert judge(GenerationIs(mask, generation), flow=FlowState(mark=mark)) is holds
+
+
+@pytest.mark.parametrize("state", [ConntrackState.INVALID, ConntrackState.UNTRACKED])
+def test_without_a_connection_no_generation_is_read_or_written(state: ConntrackState) -> None:
+    decision = keep(
+        Rule("write", then=SetGeneration(FIELD, 1, "x")),
+        Rule("read", (GenerationIs(FIELD, 1),), Drop()),
+        flow=FlowState(state, None),
+    )
+    assert (decision.outcome, decision.mark) == (Outcome.ACCEPT, 0)
+    assert [rule.name for rule in decision.matched] == ["write"]
+
+
+def test_what_no_rule_writes_is_left_in_the_mark() -> None:
+    assert keep(Rule("drop", then=Drop()), flow=FlowState(mark=0x1234_5678)).mark == 0x1234_5678
+    with pytest.raises(ValueError, match="has no mark"):
+        FlowState(ConntrackState.INVALID, None, 1)
+
+
+@pytest.mark.parametrize(("value", "inside"), [(0, False), (255, False), (256, True), (300, True), (511, True), (512, False)])
+def test_networks_hold_their_first_and_last_address(value: int, inside: bool) -> None:
+    for family in Family:
+        keys = Keys.of(family, family.bits - 8, [256])
+        at, other = family.address(value), family.address(5000)
+        for side, ends in ((Side.SOURCE, (at, other)), (Side.DESTINATION, (other, at))):
+            match = PrefixIn(side, family, keys.length, "s", keys.digest)
+            table = Table(sets=(PrefixSet("s", keys),), chains=(Chain("a", (Rule("r", (match,), Drop()),), Hook()),))
+            assert (evaluate(table, Packet("lan0", "wan0", *ends, 6), FlowState(), NOW).outcome is Outcome.DROP) is inside
+
+
+def test_a_packet_of_the_other_family_is_in_no_network() -> None:
+    keys = Keys.of(Family.IPV4, 1, [0, 1 << 31])
+    match = PrefixIn(Side.SOURCE, Family.IPV4, 1, "s", keys.digest)
+    table = Table(sets=(PrefixSet("s", keys),), chains=(Chain("a", (Rule("r", (match,), Drop()),), Hook()),))
+    for at, outcome in ((IPV4, Outcome.DROP), (IPV6, Outcome.ACCEPT)):
+        assert evaluate(table, up(at.dynamic, at.outside), FlowState(), NOW).outcome is outcome
 
 
 def judge(match: Match, packet: Packet = PACKET, flow: FlowState | None = None, now: int = NOW) -> bool:

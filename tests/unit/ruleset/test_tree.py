@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edged.addresses import Family, Range
 from edged.origin import Origin
+from edged.packed import Keys
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.tree import (
     AddressIn,
+    AddressNotIn,
     AddressSet,
     Chain,
     Counter,
     Direction,
     Drop,
     Element,
+    GenerationIs,
     Goto,
     Jump,
     PortIs,
+    PrefixIn,
+    PrefixSet,
+    Prohibit,
     Rule,
+    SetGeneration,
     Side,
     Table,
     Transport,
 )
 
+FOUR = Keys.of(Family.IPV4, 24, [0, 256])
+ASKS_FOUR = PrefixIn(Side.SOURCE, Family.IPV4, 24, "s", FOUR.digest)
 COUNTER = Counter("op25b", Direction.UP, Family.IPV4, "drop")
 
 
@@ -47,6 +58,23 @@ COUNTER = Counter("op25b", Direction.UP, Family.IPV4, "drop")
                 "chains": (Chain("a", (Rule("r", (AddressIn(Side.SOURCE, Family.IPV4, "s"),)),)),),
             },
         ),
+        *(
+            (
+                f"rule r asks for {match.family.label} set s, which is not there",
+                {"sets": (made,), "chains": (Chain("a", (Rule("r", (match,)),)),)},
+            )
+            for made, match in (
+                (PrefixSet("other", FOUR), ASKS_FOUR),
+                (AddressSet("s", Family.IPV4), ASKS_FOUR),
+                (PrefixSet("s", FOUR), AddressIn(Side.SOURCE, Family.IPV4, "s")),
+                (PrefixSet("s", FOUR), AddressNotIn(Side.SOURCE, Family.IPV4, "s")),
+                (PrefixSet("s", FOUR), replace(ASKS_FOUR, family=Family.IPV6)),
+                (PrefixSet("s", FOUR), replace(ASKS_FOUR, length=25)),
+                (PrefixSet("s", FOUR), replace(ASKS_FOUR, content="0123456789abcdef")),
+                (PrefixSet("s", FOUR.none()), ASKS_FOUR),
+            )
+        ),
+        ("set defined twice: s", {"sets": (AddressSet("s", Family.IPV4), PrefixSet("s", FOUR))}),
         ("circle: a > a", {"chains": (Chain("a", (Rule("r", then=Goto("a")),)),)}),
         (
             "circle: a > b > a",
@@ -72,6 +100,39 @@ def test_a_table_refuses(message: str, parts: dict[str, object]) -> None:
 def test_a_set_refuses(message: str, family: Family, elements: tuple[Element, ...]) -> None:
     with pytest.raises(ValueError, match=message):
         AddressSet("s", family, elements)
+
+
+def test_a_table_gives_a_set_by_its_kind_alone() -> None:
+    ranges, hashed = AddressSet("ranges", Family.IPV4), PrefixSet("hashed", FOUR)
+    table = Table(sets=(ranges, hashed), chains=(Chain("a", (Rule("r", (replace(ASKS_FOUR, set="hashed"),)),)),))
+    assert (table.ranges("ranges"), table.prefixes("hashed")) == (ranges, hashed)
+    for wrong in (table.ranges, table.prefixes):
+        for name in ("hashed" if wrong == table.ranges else "ranges", "nowhere"):
+            with pytest.raises(LookupError, match=name):
+                wrong(name)
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(0, 768), (1, 768), (614, 768), (615, 1536), (1228, 1536), (1229, 3072), (1_000_000, 1_572_864)]
+)
+def test_a_set_of_prefixes_has_room_for_a_quarter_more(count: int, size: int) -> None:
+    made = PrefixSet("s", Keys.of(Family.IPV4, 32, range(count)))
+    assert made.size == size
+    assert made.size >= count * 5 / 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "note"),
+    [
+        (Rule("r", (ASKS_FOUR,), Drop()), ("s", FOUR.digest)),
+        (Rule("r", (PortIs(Transport.TCP, Side.SOURCE, 1), ASKS_FOUR)), ("s", FOUR.digest)),
+        (Rule("r", then=SetGeneration(0xFF00, 17, "x")), ("generation", "17")),
+        (Rule("r", (GenerationIs(0xFF00, 17),), Drop()), None),
+        (Rule("r", (AddressIn(Side.SOURCE, Family.IPV4, "s"),), Drop()), None),
+    ],
+)
+def test_a_rule_notes_what_is_never_read_back(rule: Rule, note: tuple[str, str] | None) -> None:
+    assert rule.note == note
 
 
 def test_an_expiring_set_may_hold_elements_without_an_end() -> None:
@@ -104,6 +165,23 @@ def test_a_rule_is_the_same_wherever_it_was_written() -> None:
 def test_a_fingerprint_covers_all_that_a_rule_means(other: Rule) -> None:
     rule = Rule("r", (AddressIn(Side.SOURCE, Family.IPV4, "s"),), Drop(), COUNTER)
     assert fingerprint(rule) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Rule("r", (ASKS_FOUR,)), Rule("r", (replace(ASKS_FOUR, content="other"),))),
+        (Rule("r", (ASKS_FOUR,)), Rule("r", (replace(ASKS_FOUR, length=25),))),
+        (Rule("r", (GenerationIs(0xFF00, 1),)), Rule("r", (GenerationIs(0xFF00, 2),))),
+        (Rule("r", (GenerationIs(0xFF00, 1),)), Rule("r", (GenerationIs(0xFF, 1),))),
+        (Rule("r", then=SetGeneration(0xFF, 1, "x")), Rule("r", then=SetGeneration(0xFF, 1, "y"))),
+        (Rule("r", then=SetGeneration(0xFF, 1, "x")), Rule("r", then=SetGeneration(0xFF, 2, "x"))),
+        (Rule("r", then=SetGeneration(0xFF, 1, "x")), Rule("r", then=SetGeneration(0xFF00, 1, "x"))),
+        (Rule("r", then=Prohibit()), Rule("r", then=Drop())),
+    ],
+)
+def test_a_fingerprint_covers_content_and_generation(one: Rule, other: Rule) -> None:
+    assert fingerprint(one) != fingerprint(other)
 
 
 def test_a_fingerprint_changes_with_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
