@@ -11,8 +11,7 @@ from ipaddress import summarize_address_range
 from typing import assert_never
 
 from edged.addresses import Family
-from edged.ruleset.render import render_rule
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
@@ -29,12 +28,12 @@ from edged.ruleset.tree import (
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     Side,
     StateIn,
-    Table,
     Verdict,
 )
+from edged.ruleset.render import render_rule
+from edged.ruleset.tree import Rule, Table
 
 Line = tuple[str, tuple[Match, ...], str | None, Verdict]  # chain, other matches, "saddr 192.0.2.0/24", what then
 

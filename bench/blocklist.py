@@ -53,7 +53,7 @@ from edged.lists.store import ListStore
 from edged.loader import Configuration, load
 from edged.packed import Keys
 from edged.ruleset.plan import Desired
-from edged.ruleset.tree import PrefixSet
+from edged.ruleset.sets import PrefixSet
 from tests.netns.daemon_process import Daemon, eventually
 
 MILLION = 1_000_000

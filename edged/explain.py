@@ -15,7 +15,8 @@ from edged.config.gateway import PoolName
 from edged.packet.packet import FlowState, Packet
 from edged.policies import Ip53b, Op25b
 from edged.ruleset.evaluate import Decision, Outcome, evaluate
-from edged.ruleset.tree import AddressIn, Rule, Side
+from edged.ruleset.nodes import AddressIn, Side
+from edged.ruleset.tree import Rule
 
 if TYPE_CHECKING:
     from edged.lists.provenance import Listing

@@ -104,7 +104,7 @@ def _check_ports(protocol: int, source_port: int | None, destination_port: int |
 
 def _flow(state: str | None, *, reply: bool) -> FlowState:
     from edged.packet.packet import FlowState
-    from edged.ruleset.tree import ConntrackDirection, ConntrackState
+    from edged.ruleset.nodes import ConntrackDirection, ConntrackState
 
     called = ConntrackState(state or ("established" if reply else "new"))
     if called in (ConntrackState.INVALID, ConntrackState.UNTRACKED):

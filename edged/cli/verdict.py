@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from edged.addresses import Address
 from edged.explain import BLOCKLIST, TCP, UDP, Entry, Explanation, pool_of, protocol_name
 from edged.ruleset.evaluate import Decision, Outcome
-from edged.ruleset.render import render_rule
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
     AddressNotIn,
     CameIn,
@@ -24,10 +23,11 @@ from edged.ruleset.tree import (
     PrefixIn,
     RateAbove,
     ResetTcp,
-    Rule,
     Side,
     StateIn,
 )
+from edged.ruleset.render import render_rule
+from edged.ruleset.tree import Rule
 
 if TYPE_CHECKING:
     from edged.lists.provenance import Listing

@@ -27,7 +27,8 @@ from edged.errors import EdgedError, KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.plan import Desired, Lock
-from edged.ruleset.tree import AddressSet, Table
+from edged.ruleset.sets import AddressSet
+from edged.ruleset.tree import Table
 
 _log = logging.getLogger(__name__)
 

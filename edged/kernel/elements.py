@@ -16,7 +16,7 @@ from edged.addresses import Family, Range
 from edged.kernel import uapi
 from edged.kernel.attrs import attribute, be32, be64, each, nest, number, parse
 from edged.kernel.identity import comment_in, userdata
-from edged.ruleset.tree import Element
+from edged.ruleset.sets import Element
 
 MESSAGE_LIMIT = 65535 - 4  # a netlink attribute's length is 16 bits wide
 _UNTIL = re.compile(r"until=([0-9]{1,15})")

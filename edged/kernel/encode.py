@@ -17,7 +17,8 @@ from edged.kernel.rules import encode_rule
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset import plan as steps
 from edged.ruleset.plan import Lock, Plan, Step, describe
-from edged.ruleset.tree import AddressSet, Chain, PrefixSet, Rule
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Chain, Rule
 
 if TYPE_CHECKING:
     from edged.packed import Keys

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from edged.kernel import uapi
 from edged.kernel.attrs import attribute, be16, be32, be64, nest, text, u8
-from edged.ruleset.tree import ConntrackState
+from edged.ruleset.nodes import ConntrackState
 
 # rules repeat the same few expressions; building one costs 20 us, remembering it 0.1
 _remembered = lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edged.addresses import Family, Range
 from edged.ruleset.observed import ObservedPrefixSet, ObservedSet
-from edged.ruleset.tree import AddressSet, Element, PrefixSet
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
 
 if TYPE_CHECKING:
     from edged.packed import Keys

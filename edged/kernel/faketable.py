@@ -11,18 +11,10 @@ from edged.kernel.fakesets import FakePrefixSet, FakeSet, StepRefusedError, empt
 from edged.kernel.refusals import rule_label
 from edged.ruleset import plan as steps
 from edged.ruleset.fingerprint import fingerprint
+from edged.ruleset.nodes import AddressIn, AddressNotIn, Goto, Jump, PrefixIn
 from edged.ruleset.observed import CounterValue, ObservedChain, ObservedTable, Ownership
 from edged.ruleset.plan import Lock
-from edged.ruleset.tree import (
-    AddressIn,
-    AddressNotIn,
-    Chain,
-    Goto,
-    Hook,
-    Jump,
-    PrefixIn,
-    Rule,
-)
+from edged.ruleset.tree import Chain, Hook, Rule
 
 if TYPE_CHECKING:
     pass

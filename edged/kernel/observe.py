@@ -19,7 +19,8 @@ from edged.kernel.identity import fingerprint_in, note_in
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset.observed import CounterValue, ObservedChain, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
-from edged.ruleset.tree import Element, Hook
+from edged.ruleset.sets import Element
+from edged.ruleset.tree import Hook
 
 if TYPE_CHECKING:
     from edged.packed import Keys

@@ -20,8 +20,10 @@ from edged.kernel.batch import Batch, Message
 from edged.kernel.encode import KEY_TYPE_OF, encode_plan
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import FlowtableAttr, Msg, RuleAttr, SetAttr, TableAttr
+from edged.ruleset.nodes import Direction
 from edged.ruleset.plan import AddChain, AddCounter, AddElements, AddSet, CreateTable, Lock, Plan, Step
-from edged.ruleset.tree import AddressSet, Chain, Counter, Direction, Element, Hook
+from edged.ruleset.sets import AddressSet, Element
+from edged.ruleset.tree import Chain, Counter, Hook
 
 _SCRATCH = "edged_probe"
 _CHAIN = Chain("probe", hook=Hook())

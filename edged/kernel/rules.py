@@ -12,7 +12,7 @@ from edged.addresses import Family
 from edged.kernel import expressions as ex
 from edged.kernel import uapi
 from edged.ruleset.evaluate import in_field
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
@@ -33,13 +33,13 @@ from edged.ruleset.tree import (
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
     Transport,
     Verdict,
 )
+from edged.ruleset.tree import Rule
 
 NFPROTO_OF = {Family.IPV4: uapi.NFPROTO_IPV4, Family.IPV6: uapi.NFPROTO_IPV6}
 ADDRESS_OFFSET = {  # RFC 791 section 3.1, RFC 8200 section 3

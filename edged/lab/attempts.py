@@ -15,7 +15,7 @@ from edged.addresses import Address, Family
 from edged.lab.clients import Outcome, Seen, download, query, send_mail
 from edged.lab.packets import TCP, UDP, Packet, Witness, send
 from edged.lab.topology import STATIC, STRANGER, Host, Topology
-from edged.ruleset.tree import Direction
+from edged.ruleset.nodes import Direction
 
 DISCARD = 9  # RFC 863; nobody in the lab listens there
 HIGH = 26025

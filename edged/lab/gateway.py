@@ -15,7 +15,8 @@ from edged.control.client import ControlClient
 from edged.errors import EdgedError, Unreachable
 from edged.lab.servers import last_words
 from edged.lab.topology import Host
-from edged.ruleset.tree import Counter, Direction
+from edged.ruleset.nodes import Direction
+from edged.ruleset.tree import Counter
 
 if TYPE_CHECKING:
     from edged.loader import Configuration

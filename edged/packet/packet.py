@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edged.addresses import Address, Family
-from edged.ruleset.tree import ConntrackDirection, ConntrackState
+from edged.ruleset.nodes import ConntrackDirection, ConntrackState
 
 
 @dataclass(frozen=True, slots=True)

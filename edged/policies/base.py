@@ -19,21 +19,9 @@ from edged.config.problem import Finding
 from edged.config.section import Section
 from edged.origin import Origin, Places
 from edged.ruleset.fragment import Fragment
-from edged.ruleset.tree import (
-    Accept,
-    AddressIn,
-    AddressSet,
-    Chain,
-    Continue,
-    Counter,
-    Direction,
-    Drop,
-    Element,
-    Jump,
-    Match,
-    Rule,
-    Side,
-)
+from edged.ruleset.nodes import Accept, AddressIn, Continue, Direction, Drop, Jump, Match, Side
+from edged.ruleset.sets import AddressSet, Element
+from edged.ruleset.tree import Chain, Counter, Rule
 
 if TYPE_CHECKING:
     from edged.packed import Entries

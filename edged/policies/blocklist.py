@@ -29,28 +29,25 @@ from edged.policies.base import Mode, Policy, Site, elements
 from edged.policies.review import review_open_to_all
 from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.layout import Layout, choose
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
-    AddressSet,
-    Chain,
     ConntrackState,
-    Counter,
     Direction,
     GenerationIs,
     Goto,
     IsFamily,
     Jump,
     PrefixIn,
-    PrefixSet,
     Prohibit,
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
 )
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Rule
 
 if TYPE_CHECKING:
     from edged.origin import Origin

@@ -22,19 +22,8 @@ from edged.origin import Places
 from edged.policies.base import Policy, Scope, Site, elements, exempt_elements, family_sets
 from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
 from edged.ruleset.fragment import Entry, Fragment, Point
-from edged.ruleset.tree import (
-    AddressIn,
-    Chain,
-    ConntrackDirection,
-    Direction,
-    DirectionIs,
-    Jump,
-    PortIs,
-    Return,
-    Rule,
-    Side,
-    Transport,
-)
+from edged.ruleset.nodes import AddressIn, ConntrackDirection, Direction, DirectionIs, Jump, PortIs, Return, Side, Transport
+from edged.ruleset.tree import Chain, Rule
 
 DNS = 53
 

@@ -24,11 +24,9 @@ from edged.origin import Places
 from edged.policies.base import FamilySets, Mode, Policy, Scope, Site, elements, exempt_elements, family_sets
 from edged.policies.review import explain_port_key, review_exemptions, review_open_to_all, review_pools
 from edged.ruleset.fragment import Entry, Fragment, Point
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
     CameIn,
-    Chain,
-    Counter,
     Direction,
     Goto,
     IsFamily,
@@ -37,10 +35,10 @@ from edged.ruleset.tree import (
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     Side,
     Transport,
 )
+from edged.ruleset.tree import Chain, Counter, Rule
 
 SMTP = 25
 

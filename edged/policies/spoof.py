@@ -21,7 +21,7 @@ from edged.origin import Places
 from edged.policies.base import Policy, Site, elements, family_sets
 from edged.policies.review import review_no_effect
 from edged.ruleset.fragment import Entry, Fragment, Point
-from edged.ruleset.tree import AddressIn, AddressNotIn, Direction, Side
+from edged.ruleset.nodes import AddressIn, AddressNotIn, Direction, Side
 
 # AS-5: DHCP's 0.0.0.0, the :: of duplicate address detection and link-local addresses are nobody's forgery
 UNASSIGNED_BUT_HONEST = tuple(ip_network(text) for text in ("0.0.0.0/32", "169.254.0.0/16", "::/128", "fe80::/10"))

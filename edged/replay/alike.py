@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from edged.addresses import Family
 from edged.packet.layers import Decoded
-from edged.ruleset.tree import AddressIn, AddressNotIn, AddressSet, PortIs, PrefixIn, PrefixSet, Side, Table
+from edged.ruleset.nodes import AddressIn, AddressNotIn, PortIs, PrefixIn, Side
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Table
 
 Contains = Callable[[int], bool]
 _MOST_REMEMBERED = 1 << 20

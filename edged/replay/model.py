@@ -26,7 +26,9 @@ from edged.replay.sides import Sides
 from edged.replay.verdict import Judged
 from edged.replay.verdict import Verdict as Word
 from edged.ruleset.evaluate import evaluate
-from edged.ruleset.tree import AddressSet, ConntrackDirection, ConntrackState, Table
+from edged.ruleset.nodes import ConntrackDirection, ConntrackState
+from edged.ruleset.sets import AddressSet
+from edged.ruleset.tree import Table
 
 _LONGEST_WAIT = max(TIMEOUTS.values())
 _MOST_REMEMBERED = 1 << 16

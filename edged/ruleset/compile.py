@@ -14,19 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edged.ruleset.fragment import Fragment, Point
-from edged.ruleset.tree import (
-    CameIn,
-    Chain,
-    ConntrackState,
-    GoesOut,
-    Hook,
-    Jump,
-    PortIs,
-    Rule,
-    StateIn,
-    Table,
-    Transport,
-)
+from edged.ruleset.nodes import CameIn, ConntrackState, GoesOut, Jump, PortIs, StateIn, Transport
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 
 # 587: RFC 5068 section 4.1; 465: decided after RFC 8314. Submission stays open whatever a policy says (semantics OP-7).
 SUBMISSION_PORTS = frozenset({587, 465})

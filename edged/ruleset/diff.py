@@ -41,7 +41,8 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
-from edged.ruleset.tree import AddressSet, Chain, PrefixSet, Table
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Chain, Table
 
 
 def diff(desired: Desired | None, observed: Observed) -> Plan:

@@ -15,13 +15,11 @@ from edged.addresses import Address
 from edged.errors import EdgedError
 from edged.interfaces import fits
 from edged.packet.packet import FlowState, Packet
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
-    AddressSet,
     CameIn,
-    Chain,
     Continue,
     DirectionIs,
     Drop,
@@ -37,13 +35,13 @@ from edged.ruleset.tree import (
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
-    Table,
     Transport,
 )
+from edged.ruleset.sets import AddressSet
+from edged.ruleset.tree import Chain, Rule, Table
 
 _FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from edged.ruleset.tree import AddressSet, Chain, Counter, PrefixSet, Rule
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Rule
 
 
 class Point(Enum):

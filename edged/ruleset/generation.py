@@ -14,8 +14,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edged.ruleset.fingerprint import fingerprint
+from edged.ruleset.nodes import GenerationIs, SetGeneration
 from edged.ruleset.observed import ObservedPrefixSet, ObservedSet, ObservedTable
-from edged.ruleset.tree import GENERATION, AddressSet, Chain, GenerationIs, Rule, SetGeneration, Table
+from edged.ruleset.sets import AddressSet
+from edged.ruleset.tree import GENERATION, Chain, Rule, Table
 
 LAST = 255  # the field has 8 bits, and 0 says never judged
 

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from edged.addresses import Family
-from edged.ruleset.tree import Element, Hook
+from edged.ruleset.sets import Element
+from edged.ruleset.tree import Hook
 
 if TYPE_CHECKING:
     from edged.packed import Keys

@@ -14,8 +14,10 @@ from functools import lru_cache
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
+from edged.ruleset.nodes import PrefixIn
 from edged.ruleset.observed import ObservedPrefixSet, ObservedSet, ObservedTable
-from edged.ruleset.tree import PrefixIn, PrefixSet, Rule, Table
+from edged.ruleset.sets import PrefixSet
+from edged.ruleset.tree import Rule, Table
 
 if TYPE_CHECKING:
     from edged.packed import Keys

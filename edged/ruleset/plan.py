@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, assert_never
 
-from edged.ruleset.tree import AddressSet, Chain, Counter, Element, PrefixSet, Table
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Table
 
 if TYPE_CHECKING:
     from edged.packed import Keys

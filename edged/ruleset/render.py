@@ -10,17 +10,14 @@ from typing import assert_never
 
 from edged.addresses import Family, Range
 from edged.ruleset.evaluate import in_field
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
-    AddressSet,
     CameIn,
-    Chain,
     Continue,
     DirectionIs,
     Drop,
-    Element,
     GenerationIs,
     GoesOut,
     Goto,
@@ -29,18 +26,17 @@ from edged.ruleset.tree import (
     Match,
     PortIs,
     PrefixIn,
-    PrefixSet,
     Prohibit,
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
-    Table,
     Verdict,
 )
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Rule, Table
 
 _PORT = {Side.SOURCE: "sport", Side.DESTINATION: "dport"}
 _ADDRESS = {Side.SOURCE: "saddr", Side.DESTINATION: "daddr"}

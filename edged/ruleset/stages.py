@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edged.ruleset.nodes import SetGeneration
 from edged.ruleset.places import MOST_AT_ONCE
 from edged.ruleset.plan import (
     AddCounter,
@@ -33,7 +34,6 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
-from edged.ruleset.tree import SetGeneration
 
 
 def stages(plan: Plan) -> tuple[tuple[Step, ...], ...]:

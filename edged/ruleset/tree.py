@@ -1,237 +1,20 @@
-"""The rule tree: the closed set of nodes that policies are compiled to.
+"""The rule tree: what policies are compiled to, from the nodes up to the whole table.
 
-`render`, `evaluate` and the netlink encoder each walk it with one exhaustive `match` that ends in `assert_never`; a node
-added here fails the type check in all three until each handles it. That keeps the simulator and the kernel one product.
-
-What a node means is what nft means by it. A tree is valid by construction: `Table` refuses dangling and circular references.
+A tree is valid by construction: `Table` refuses dangling and circular references.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from edged.addresses import Family, Range
+from edged.addresses import Family
 from edged.origin import Origin
+from edged.ruleset.nodes import AddressIn, AddressNotIn, Continue, Direction, Goto, Jump, Match, PrefixIn, SetGeneration, Verdict
+from edged.ruleset.sets import AddressSet, PrefixSet
 
-if TYPE_CHECKING:
-    from edged.packed import Keys  # numpy, which a table without long lists does without
-
-
-class Transport(Enum):
-    """A transport protocol with ports, by its IP protocol number."""
-
-    TCP = 6
-    UDP = 17
-
-    @property
-    def label(self) -> str:
-        """The protocol's name in nft and on the command line."""
-        return self.name.lower()
-
-
-class Side(Enum):
-    """Which end of a packet."""
-
-    SOURCE = "source"
-    DESTINATION = "destination"
-
-
-class Direction(Enum):
-    """The packet's direction, as the subscriber sees it."""
-
-    UP = "up"
-    DOWN = "down"
-
-
-class ConntrackState(Enum):
-    """What conntrack says of a packet; the value is nft's word for it."""
-
-    NEW = "new"
-    ESTABLISHED = "established"
-    RELATED = "related"
-    INVALID = "invalid"
-    UNTRACKED = "untracked"
-
-
-class ConntrackDirection(Enum):
-    """Whether a packet goes the way its connection was opened."""
-
-    ORIGINAL = "original"
-    REPLY = "reply"
-
-
-# --- what a rule can ask of a packet ---
-
-
-@dataclass(frozen=True, slots=True)
-class CameIn:
-    """The packet came in by this interface; a trailing * is a wildcard."""
-
-    interface: str
-
-
-@dataclass(frozen=True, slots=True)
-class GoesOut:
-    """The packet goes out by this interface; a trailing * is a wildcard."""
-
-    interface: str
-
-
-@dataclass(frozen=True, slots=True)
-class IsFamily:
-    """The packet is of this family."""
-
-    family: Family
-
-
-@dataclass(frozen=True, slots=True)
-class PortIs:
-    """The packet is of this transport, found past IPv6 extension headers (PK-2), and has this port at this end."""
-
-    transport: Transport
-    side: Side
-    port: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise ValueError(f"not a port: {self.port}")
-
-
-@dataclass(frozen=True, slots=True)
-class AddressIn:
-    """The packet is of this family, which is the named set's, and the address at this end is in the set."""
-
-    side: Side
-    family: Family
-    set: str
-
-
-@dataclass(frozen=True, slots=True)
-class AddressNotIn:
-    """The packet is of this family, which is the named set's, and the address at this end is not in the set."""
-
-    side: Side
-    family: Family
-    set: str
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixIn:
-    """The packet is of this family, and the network of this prefix length around the address at this end is in the set.
-
-    `content` is the digest of what that set holds: a rule is another rule where its set holds something else, so that what
-    keeps to the verdict of former content (SetGeneration) is written anew with it.
-    """
-
-    side: Side
-    family: Family
-    length: int
-    set: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class StateIn:
-    """Conntrack gives the packet one of these states."""
-
-    states: tuple[ConntrackState, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionIs:
-    """The packet belongs to a tracked connection and goes this way; untracked and INVALID packets never match."""
-
-    direction: ConntrackDirection
-
-
-@dataclass(frozen=True, slots=True)
-class RateAbove:
-    """More packets came here than a token bucket of this rate and burst lets by."""
-
-    per_second: int
-    burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationIs:
-    """The bits `mask` of the connection's mark hold this generation (1 to 255); packets without a connection never match."""
-
-    mask: int
-    generation: int
-
-
-Match = (
-    CameIn | GoesOut | IsFamily | PortIs | AddressIn | AddressNotIn | PrefixIn | StateIn | DirectionIs | RateAbove | GenerationIs
-)
-
-
-# --- what becomes of a packet ---
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Nothing of edged stops this packet any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The packet ends here, without a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResetTcp:
-    """The packet ends here and its sender gets a TCP reset, where one can be built."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prohibit:
-    """The packet ends here and its sender gets an ICMP error: administratively prohibited."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetGeneration:
-    """Write the generation into the bits `mask` of the connection's mark, other bits as they are, and on to the next rule.
-
-    `judged` is a digest of all that the connection was judged by: where that changes, the generation must.
-    """
-
-    mask: int
-    generation: int
-    judged: str
-
-
-@dataclass(frozen=True, slots=True)
-class Jump:
-    """On to that chain, and back when it has no answer."""
-
-    chain: str
-
-
-@dataclass(frozen=True, slots=True)
-class Goto:
-    """On to that chain; without an answer there, back to where the present chain was jumped to from."""
-
-    chain: str
-
-
-@dataclass(frozen=True, slots=True)
-class Return:
-    """Back to the chain that jumped here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """On to the next rule."""
-
-
-Verdict = Accept | Drop | ResetTcp | Prohibit | SetGeneration | Jump | Goto | Return | Continue
-
-
-# --- what the nodes stand in ---
+_ON = Continue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +42,7 @@ class Rule:
 
     name: str
     when: tuple[Match, ...] = ()
-    then: Verdict = Continue()
+    then: Verdict = _ON
     count: Counter | None = None
     policy: str | None = None
     origin: Origin | None = field(default=None, compare=False)
@@ -301,60 +84,6 @@ class Chain:
             match for rule in self.rules for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)
         )
         return frozenset(match.set for match in looking_up)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Element:
-    """A range of addresses in a set; it leaves by itself at `until` (seconds since the epoch) where that is given."""
-
-    range: Range
-    until: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AddressSet:
-    """A set of address ranges, sorted and disjoint; only an `expiring` set may hold elements with an end."""
-
-    name: str
-    family: Family
-    elements: tuple[Element, ...] = ()
-    expiring: bool = False
-    hidden: bool = False  # its content is nobody's to see
-
-    def __post_init__(self) -> None:
-        limit = 1 << self.family.bits
-        for before, after in zip(self.elements, self.elements[1:], strict=False):
-            if after.range.first <= before.range.last:
-                raise ValueError(f"set {self.name}: {before.range} and {after.range} overlap or are out of order")
-        if any(element.range.last >= limit for element in self.elements):
-            raise ValueError(f"set {self.name}: a range leaves the {self.family.label} address space")
-        if not self.expiring and any(element.until is not None for element in self.elements):
-            raise ValueError(f"set {self.name}: an element ends, but the set is not expiring")
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixSet:
-    """A set of network addresses of one family and prefix length, by the million; `hidden`: its content is nobody's to see."""
-
-    name: str
-    keys: Keys
-    hidden: bool = False
-
-    @property
-    def family(self) -> Family:
-        """The family of its addresses."""
-        return self.keys.family
-
-    @property
-    def size(self) -> int:
-        """How many elements the kernel makes room for: a quarter more than there are, in steps, so that it seldom changes.
-
-        The kernel's table has size * 4/3 buckets, rounded up to a power of two (nft_hash_buckets): 3 * 2^n fills that.
-        """
-        size = 768
-        while size * 4 < len(self.keys) * 5:
-            size *= 2
-        return size
 
 
 @dataclass(frozen=True)

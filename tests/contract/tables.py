@@ -10,43 +10,37 @@ from hypothesis import strategies as st
 
 from edged.addresses import Family, Range, span
 from edged.packed import Keys
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
-    AddressSet,
     CameIn,
-    Chain,
     ConntrackDirection,
     ConntrackState,
     Continue,
-    Counter,
     Direction,
     DirectionIs,
     Drop,
-    Element,
     GenerationIs,
     GoesOut,
     Goto,
-    Hook,
     IsFamily,
     Jump,
     Match,
     PortIs,
     PrefixIn,
-    PrefixSet,
     Prohibit,
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
-    Table,
     Transport,
     Verdict,
 )
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Hook, Rule, Table
 
 NOW = 1_800_000_000.25
 

@@ -20,30 +20,24 @@ from edged.packed import Keys
 from edged.ruleset import plan as steps
 from edged.ruleset.diff import diff
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.observed import CounterValue, Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
-from edged.ruleset.places import placed
-from edged.ruleset.plan import Desired, Lock, Plan, Step
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
-    AddressSet,
-    Chain,
-    Counter,
     Direction,
     Drop,
-    Element,
     GenerationIs,
     Goto,
-    Hook,
     Jump,
     Match,
     PortIs,
-    PrefixSet,
-    Rule,
     SetGeneration,
     Side,
-    Table,
     Transport,
 )
+from edged.ruleset.observed import CounterValue, Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.places import placed
+from edged.ruleset.plan import Desired, Lock, Plan, Step
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Hook, Rule, Table
 from tests.contract.machines import LinuxMachine, Machine
 from tests.contract.tables import (
     BLOCK,

@@ -23,8 +23,9 @@ from edged.kernel.linux import LinuxKernel
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import Msg, TableAttr
 from edged.ruleset.diff import diff
+from edged.ruleset.nodes import Drop, PortIs, Side, Transport
 from edged.ruleset.plan import Desired, Plan, RemoveChain
-from edged.ruleset.tree import Chain, Drop, PortIs, Rule, Side, Table, Transport
+from edged.ruleset.tree import Chain, Rule, Table
 from tests.contract.machines import LinuxMachine
 from tests.contract.tables import NOW, SMALL, prefix, with_chain, with_set
 from tests.contract.test_kernel import assert_holds, bring

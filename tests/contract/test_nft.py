@@ -15,42 +15,37 @@ from edged.kernel.nftsocket import NftSocket
 from edged.kernel.rules import encode_rule
 from edged.kernel.uapi import Msg, RuleAttr
 from edged.ruleset.diff import diff
-from edged.ruleset.plan import Desired
-from edged.ruleset.render import render
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
-    AddressSet,
     CameIn,
-    Chain,
     ConntrackDirection,
     ConntrackState,
     Continue,
     DirectionIs,
     Drop,
-    Element,
     GenerationIs,
     GoesOut,
     Goto,
-    Hook,
     IsFamily,
     Jump,
     Match,
     PortIs,
-    PrefixSet,
     Prohibit,
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
-    Table,
     Transport,
     Verdict,
 )
+from edged.ruleset.plan import Desired
+from edged.ruleset.render import render
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 from tests.contract.machines import LinuxMachine
 from tests.contract.tables import DROPPED, MASK, NOW, SMALL, asks, keeping, listed, prefix, with_chain
 from tests.contract.test_kernel import bring
@@ -133,9 +128,9 @@ def test_every_node_is_listed_in_nfts_words(linux: LinuxMachine) -> None:
 
 def test_the_list_above_has_every_node() -> None:
     used = {type(node) for when, then, _ in LISTED for node in (*when, then)}
-    from edged.ruleset import tree
+    from edged.ruleset import nodes
 
-    assert used == {*tree.Match.__args__, *tree.Verdict.__args__}
+    assert used == {*nodes.Match.__args__, *nodes.Verdict.__args__}
 
 
 def test_sets_and_base_chains_are_listed_in_nfts_words(linux: LinuxMachine) -> None:

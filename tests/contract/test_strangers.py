@@ -7,26 +7,23 @@ import pytest
 from edged.addresses import Family
 from edged.ruleset.diff import diff
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.plan import Desired
-from edged.ruleset.tree import (
-    Chain,
+from edged.ruleset.nodes import (
     ConntrackDirection,
     ConntrackState,
     DirectionIs,
     Drop,
     Goto,
-    Hook,
     IsFamily,
     Jump,
     PortIs,
     RateAbove,
     ResetTcp,
-    Rule,
     Side,
     StateIn,
-    Table,
     Transport,
 )
+from edged.ruleset.plan import Desired
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 from tests.contract.machines import LinuxMachine
 from tests.contract.tables import DROPPED, NOW, SMALL, prefix, with_chain, with_set
 from tests.contract.test_kernel import assert_holds, bring

@@ -19,7 +19,8 @@ from edged.kernel.linux import LinuxKernel
 from edged.lab.topology import Host, Topology
 from edged.policies import Blocklist, Op25b
 from edged.ruleset.plan import Desired
-from edged.ruleset.tree import AddressSet, PrefixSet, Table
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Table
 from tests.gateway import SITE, entries, make, table_of
 from tests.netns.differential.shots import FIN, RST, SYN, Echo, Form, Shot, Tcp, Udp, Unreachable
 from tests.netns.differential.world import number_of

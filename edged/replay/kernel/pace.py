@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edged.ruleset.tree import Goto, Jump, RateAbove, Rule, Table
+from edged.ruleset.nodes import Goto, Jump, RateAbove
+from edged.ruleset.tree import Rule, Table
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from edged.errors import KernelError
 from edged.packet.layers import Decoded
 from edged.replay.engine import Arrival
 from edged.replay.verdict import Judged, Verdict
-from edged.ruleset.tree import Drop, Prohibit, ResetTcp, Rule
+from edged.ruleset.nodes import Drop, Prohibit, ResetTcp
+from edged.ruleset.tree import Rule
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edged.packet.packet import FlowState
-from edged.ruleset.tree import ConntrackDirection, ConntrackState
+from edged.ruleset.nodes import ConntrackDirection, ConntrackState
 from tests.netns.differential.netfilter import Key
 from tests.netns.differential.shots import ACK, FIN, ISN, PEER_ISN, PSH, RST, SYN, URG, Echo, Other, Shot, Tcp, Udp, Unreachable
 

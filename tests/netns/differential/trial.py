@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from edged.enforce import enforce
 from edged.packet.packet import FlowState
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
+from edged.ruleset.nodes import GenerationIs, Prohibit, ResetTcp
 from edged.ruleset.plan import Desired
 from edged.ruleset.render import render
-from edged.ruleset.tree import GenerationIs, Prohibit, ResetTcp, Table
+from edged.ruleset.tree import Table
 from tests.gateway import NOW
 from tests.netns.differential.conntrack import Conntrack, key
 from tests.netns.differential.draw import Trial, kinds

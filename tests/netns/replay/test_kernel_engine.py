@@ -28,7 +28,8 @@ from edged.replay.engine import Arrival, Side
 from edged.replay.kernel import KernelEngine
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged
-from edged.ruleset.tree import Chain, ConntrackState, Drop, Hook, Rule, StateIn, Table
+from edged.ruleset.nodes import ConntrackState, Drop, StateIn
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 from tests.gateway import BOTH, IPV4, IPV6, NOW, SERVERS, SITE, Addresses, make, prefixes, table_of
 from tests.netns.replay.captures import arrivals, corpus, down, read, together, up
 from tests.netns.replay.packets import ACK, RST, SYN, cut, ping, tcp, udp, unreachable

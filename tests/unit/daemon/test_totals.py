@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from edged.addresses import Family
 from edged.daemon.totals import Totals
 from edged.errors import KernelError
+from edged.ruleset.nodes import Direction
 from edged.ruleset.observed import CounterValue
-from edged.ruleset.tree import Counter, Direction
+from edged.ruleset.tree import Counter
 
 REJECTED = Counter("op25b", Direction.UP, Family.IPV4, "reject")
 DROPPED = Counter("ip53b", Direction.DOWN, Family.IPV6, "drop")

@@ -14,7 +14,7 @@ from edged.kernel.attrs import attribute, be32, be64, each, nest, number, parse
 from edged.kernel.elements import FOREIGN_END, MESSAGE_LIMIT, decode_elements, encode_bounds, encode_elements
 from edged.kernel.identity import userdata
 from edged.kernel.uapi import ElemAttr
-from edged.ruleset.tree import Element
+from edged.ruleset.sets import Element
 from tests.contract.tables import NOW, address_sets, prefix
 
 

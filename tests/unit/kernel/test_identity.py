@@ -13,7 +13,8 @@ from edged.kernel.attrs import attribute, be32, nest, parse, text
 from edged.kernel.identity import COMMENT_LIMIT, body_digest, comment_in, comment_of, fingerprint_in, note_in, userdata
 from edged.kernel.rules import encode_rule
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.tree import AddressIn, Drop, PortIs, PrefixIn, Rule, SetGeneration, Side, Transport
+from edged.ruleset.nodes import AddressIn, Drop, PortIs, PrefixIn, SetGeneration, Side, Transport
+from edged.ruleset.tree import Rule
 
 BLOCK = Rule("block", (PortIs(Transport.TCP, Side.DESTINATION, 25), AddressIn(Side.SOURCE, Family.IPV4, "pool4")), Drop())
 BODY = encode_rule(BLOCK)

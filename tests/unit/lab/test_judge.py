@@ -9,7 +9,8 @@ from edged.lab.attempts import ATTEMPTS, Attempt
 from edged.lab.clients import Outcome, Seen
 from edged.lab.report import as_document, summary
 from edged.lab.trial import Result, judge
-from edged.ruleset.tree import Counter, Direction
+from edged.ruleset.nodes import Direction
+from edged.ruleset.tree import Counter
 
 REFUSED = next(each for each in ATTEMPTS if each.name == "op25b-refused")
 PASSING = next(each for each in ATTEMPTS if each.name == "web-static")

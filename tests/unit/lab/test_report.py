@@ -20,7 +20,8 @@ from edged.lab.needs import check_needs
 from edged.lab.report import Lines, Report, Table
 from edged.lab.topology import Topology
 from edged.lab.trial import Lab, Result
-from edged.ruleset.tree import Counter, Direction
+from edged.ruleset.nodes import Direction
+from edged.ruleset.tree import Counter
 
 REJECT = Counter("op25b", Direction.UP, Family.IPV4, "reject")
 

@@ -14,7 +14,9 @@ from edged.addresses import Address, Family
 from edged.packet.packet import FlowState, Packet
 from edged.policies import POLICIES, Ip53b, Op25b, Policy, Spoof
 from edged.ruleset.evaluate import Outcome, evaluate
-from edged.ruleset.tree import AddressSet, ConntrackState, Counter, Direction, Drop, PrefixSet, Prohibit, ResetTcp, Table
+from edged.ruleset.nodes import ConntrackState, Direction, Drop, Prohibit, ResetTcp
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Counter, Table
 from tests.gateway import (
     BOTH,
     ESP,

@@ -15,21 +15,11 @@ from edged.packet.packet import FlowState, Packet
 from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
 from edged.ruleset.diff import diff
 from edged.ruleset.evaluate import Decision, Outcome, evaluate
+from edged.ruleset.nodes import ConntrackDirection, ConntrackState, Drop, Goto, Prohibit, RateAbove, ResetTcp, SetGeneration
 from edged.ruleset.observed import Observed
 from edged.ruleset.plan import Desired, describe
 from edged.ruleset.render import render
-from edged.ruleset.tree import (
-    AddressSet,
-    ConntrackDirection,
-    ConntrackState,
-    Drop,
-    Goto,
-    PrefixSet,
-    Prohibit,
-    RateAbove,
-    ResetTcp,
-    SetGeneration,
-)
+from edged.ruleset.sets import AddressSet, PrefixSet
 from tests.gateway import (
     BOTH,
     ESP,

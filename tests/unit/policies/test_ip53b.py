@@ -8,7 +8,7 @@ from edged.addresses import Family
 from edged.packet.packet import FlowState
 from edged.policies import Ip53b, Op25b, Spoof
 from edged.ruleset.evaluate import Outcome
-from edged.ruleset.tree import ConntrackDirection, ConntrackState, Direction, ResetTcp
+from edged.ruleset.nodes import ConntrackDirection, ConntrackState, Direction, ResetTcp
 from tests.gateway import BOTH, IPV4, IPV6, NOW, SITE, TCP, UDP, Addresses, between, down, judge, make, prefixes, table_of, up
 
 ACCEPT, DROP = Outcome.ACCEPT, Outcome.DROP

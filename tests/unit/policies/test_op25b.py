@@ -12,7 +12,7 @@ from edged.policies import Ip53b, Op25b, Spoof
 from edged.ruleset.compile import compile_table
 from edged.ruleset.evaluate import Outcome
 from edged.ruleset.fragment import Entry, Fragment, Point
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
     CameIn,
     ConntrackDirection,
@@ -24,10 +24,10 @@ from edged.ruleset.tree import (
     PortIs,
     RateAbove,
     ResetTcp,
-    Rule,
     Side,
     Transport,
 )
+from edged.ruleset.tree import Rule
 from tests.gateway import BOTH, NOW, SERVERS, SITE, TCP, UDP, Addresses, between, down, judge, make, table_of, up
 
 ACCEPT, DROP, REJECT = Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT

@@ -16,6 +16,7 @@ from edged.kernel.fake import FakeHost, FakeKernel
 from edged.packed import Keys
 from edged.policies import POLICIES
 from edged.ruleset.diff import diff
+from edged.ruleset.nodes import Jump
 from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.places import placed
 from edged.ruleset.plan import (
@@ -37,7 +38,8 @@ from edged.ruleset.plan import (
     describe,
     outline,
 )
-from edged.ruleset.tree import AddressSet, Chain, Jump, PrefixSet, Rule, Table
+from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.tree import Chain, Rule, Table
 from tests.contract.tables import asks, keeping
 from tests.gateway import NOW, SITE, entries_of, make, networks, prefixes, table_of
 from tests.strategies import Drawn, configurations

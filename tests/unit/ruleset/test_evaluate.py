@@ -11,41 +11,36 @@ from edged.addresses import Family, Range
 from edged.packed import Keys
 from edged.packet.packet import FlowState, Packet
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     Accept,
     AddressIn,
     AddressNotIn,
-    AddressSet,
     CameIn,
-    Chain,
     ConntrackDirection,
     ConntrackState,
     Continue,
     DirectionIs,
     Drop,
-    Element,
     GenerationIs,
     GoesOut,
     Goto,
-    Hook,
     IsFamily,
     Jump,
     Match,
     PortIs,
     PrefixIn,
-    PrefixSet,
     Prohibit,
     RateAbove,
     ResetTcp,
     Return,
-    Rule,
     SetGeneration,
     Side,
     StateIn,
-    Table,
     Transport,
     Verdict,
 )
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 from tests.gateway import IPV4, IPV6, NOW, UDP, up
 
 PACKET = up(IPV4.dynamic, IPV4.outside)

@@ -15,9 +15,11 @@ from edged.ruleset.diff import diff
 from edged.ruleset.evaluate import in_field
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.generation import continued, marking
+from edged.ruleset.nodes import AddressIn, Continue, Drop, GenerationIs, SetGeneration, Side
 from edged.ruleset.observed import Ownership
 from edged.ruleset.plan import Desired, Lock, Plan, RemoveElements, VoidGeneration
-from edged.ruleset.tree import AddressIn, AddressSet, Chain, Continue, Drop, GenerationIs, Rule, SetGeneration, Side, Table
+from edged.ruleset.sets import AddressSet
+from edged.ruleset.tree import Chain, Rule, Table
 from tests.contract.tables import MASK, keeping, listed, prefix, with_chain
 from tests.gateway import NOW
 from tests.strategies import Drawn, configurations

@@ -13,6 +13,7 @@ from edged.kernel.fake import FakeHost, FakeKernel
 from edged.packed import Keys
 from edged.policies import Ip53b, Op25b, Spoof
 from edged.ruleset.diff import diff
+from edged.ruleset.nodes import AddressIn, Drop, SetGeneration, Side
 from edged.ruleset.observed import Observed
 from edged.ruleset.places import MOST_AT_ONCE
 from edged.ruleset.plan import (
@@ -32,8 +33,9 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
+from edged.ruleset.sets import AddressSet, PrefixSet
 from edged.ruleset.stages import stages
-from edged.ruleset.tree import AddressIn, AddressSet, Chain, Drop, PrefixSet, Rule, SetGeneration, Side, Table
+from edged.ruleset.tree import Chain, Rule, Table
 from tests.contract.tables import MASK, keeping, listed, prefix
 from tests.gateway import NOW, SITE, make, prefixes, table_of
 from tests.strategies import Drawn, configurations

@@ -10,28 +10,23 @@ from edged.addresses import Family, Range
 from edged.origin import Origin
 from edged.packed import Keys
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.tree import (
+from edged.ruleset.nodes import (
     AddressIn,
     AddressNotIn,
-    AddressSet,
-    Chain,
-    Counter,
     Direction,
     Drop,
-    Element,
     GenerationIs,
     Goto,
     Jump,
     PortIs,
     PrefixIn,
-    PrefixSet,
     Prohibit,
-    Rule,
     SetGeneration,
     Side,
-    Table,
     Transport,
 )
+from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.tree import Chain, Counter, Rule, Table
 
 FOUR = Keys.of(Family.IPV4, 24, [0, 256])
 ASKS_FOUR = PrefixIn(Side.SOURCE, Family.IPV4, 24, "s", FOUR.digest)

@@ -1,0 +1,223 @@
+"""The nodes that rules are made of: what a rule can ask of a packet, and what becomes of it. A closed set.
+
+`render`, `evaluate` and the netlink encoder each walk them with one exhaustive `match` that ends in `assert_never`; a node added
+here fails the type check in all three until each handles it. That keeps the simulator and the kernel one product. What a node
+means is what nft means by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from edged.addresses import Family
+
+
+class Transport(Enum):
+    """A transport protocol with ports, by its IP protocol number."""
+
+    TCP = 6
+    UDP = 17
+
+    @property
+    def label(self) -> str:
+        """The protocol's name in nft and on the command line."""
+        return self.name.lower()
+
+
+class Side(Enum):
+    """Which end of a packet."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+class Direction(Enum):
+    """The packet's direction, as the subscriber sees it."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class ConntrackState(Enum):
+    """What conntrack says of a packet; the value is nft's word for it."""
+
+    NEW = "new"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+    UNTRACKED = "untracked"
+
+
+class ConntrackDirection(Enum):
+    """Whether a packet goes the way its connection was opened."""
+
+    ORIGINAL = "original"
+    REPLY = "reply"
+
+
+# --- what a rule can ask of a packet ---
+
+
+@dataclass(frozen=True, slots=True)
+class CameIn:
+    """The packet came in by this interface; a trailing * is a wildcard."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoesOut:
+    """The packet goes out by this interface; a trailing * is a wildcard."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class IsFamily:
+    """The packet is of this family."""
+
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class PortIs:
+    """The packet is of this transport, found past IPv6 extension headers (PK-2), and has this port at this end."""
+
+    transport: Transport
+    side: Side
+    port: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ValueError(f"not a port: {self.port}")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressIn:
+    """The packet is of this family, which is the named set's, and the address at this end is in the set."""
+
+    side: Side
+    family: Family
+    set: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressNotIn:
+    """The packet is of this family, which is the named set's, and the address at this end is not in the set."""
+
+    side: Side
+    family: Family
+    set: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixIn:
+    """The packet is of this family, and the network of this prefix length around the address at this end is in the set.
+
+    `content` is the digest of what that set holds: a rule is another rule where its set holds something else, so that what
+    keeps to the verdict of former content (SetGeneration) is written anew with it.
+    """
+
+    side: Side
+    family: Family
+    length: int
+    set: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateIn:
+    """Conntrack gives the packet one of these states."""
+
+    states: tuple[ConntrackState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionIs:
+    """The packet belongs to a tracked connection and goes this way; untracked and INVALID packets never match."""
+
+    direction: ConntrackDirection
+
+
+@dataclass(frozen=True, slots=True)
+class RateAbove:
+    """More packets came here than a token bucket of this rate and burst lets by."""
+
+    per_second: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationIs:
+    """The bits `mask` of the connection's mark hold this generation (1 to 255); packets without a connection never match."""
+
+    mask: int
+    generation: int
+
+
+Match = (
+    CameIn | GoesOut | IsFamily | PortIs | AddressIn | AddressNotIn | PrefixIn | StateIn | DirectionIs | RateAbove | GenerationIs
+)
+
+
+# --- what becomes of a packet ---
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Nothing of edged stops this packet any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The packet ends here, without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetTcp:
+    """The packet ends here and its sender gets a TCP reset, where one can be built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prohibit:
+    """The packet ends here and its sender gets an ICMP error: administratively prohibited."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetGeneration:
+    """Write the generation into the bits `mask` of the connection's mark, other bits as they are, and on to the next rule.
+
+    `judged` is a digest of all that the connection was judged by: where that changes, the generation must.
+    """
+
+    mask: int
+    generation: int
+    judged: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """On to that chain, and back when it has no answer."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """On to that chain; without an answer there, back to where the present chain was jumped to from."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Back to the chain that jumped here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """On to the next rule."""
+
+
+Verdict = Accept | Drop | ResetTcp | Prohibit | SetGeneration | Jump | Goto | Return | Continue
