@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from unittest.mock import patch
 
@@ -41,11 +42,14 @@ from bench._table import Table
 from edged.addresses import Family
 from edged.clock import SystemClock
 from edged.enforce import enforce
+from edged.kernel.attrs import nest, text
 from edged.kernel.batch import Batch
+from edged.kernel.elements import encode_keys
 from edged.kernel.events import NftEvents
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.namespace import inside
 from edged.kernel.nftsocket import NftSocket
+from edged.kernel.uapi import ElemAttr, Msg
 from edged.lab.topology import GATEWAY_LAN, Host
 from edged.lists.book import ListBook
 from edged.lists.protected import protected
@@ -327,8 +331,15 @@ def _seconds_until_in_force(daemon: Daemon, kernel: LinuxKernel, changing: Chang
 
 
 def _holds(netns: str, address: str) -> bool:
-    get = ["ip", "netns", "exec", netns, "nft", "get", "element", "inet", "edged", "blocklist4_32", f"{{ {address} }}"]
-    return subprocess.run(get, check=False, capture_output=True).returncode == 0
+    """Whether the set that the rules ask has the address; a list that is far from the one before gets another set."""
+    with closing(LinuxKernel(netns)) as kernel:
+        table = kernel.observe().table
+    notes = table.chains["blocklist_up"].notes if table is not None else {}
+    names = [name for name in notes if name.startswith("blocklist4_32")]
+    where = text(ElemAttr.LIST_TABLE, "edged") + text(ElemAttr.LIST_SET, names[0] if names else "")
+    with closing(NftSocket(netns)) as opened:
+        asked = nest(ElemAttr.LIST_ELEMENTS, *encode_keys(Family.IPV4, ip_address(address).packed))
+        return opened.get(Msg.GETSETELEM, where + asked) is not None
 
 
 def _memory(daemon: Daemon) -> tuple[float, float]:

@@ -125,6 +125,9 @@ async def _answer(process: Process) -> bytes:
     if len(said) > _LONGEST_ANSWER:
         # it may wait for ever to say the rest
         process.kill()
+        # a pipe that is not read to its end stays open, also when the process is gone
+        while await process.stdout.read(_LONGEST_ANSWER):
+            pass
     return said
 
 

@@ -6,7 +6,6 @@ are parts of a foreign rule and go with it, so they are left out; their rule sho
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,6 @@ def _ownership(flags: int, owner: int, port: int) -> Ownership:
 
 
 def _read_chains(nft: NftSocket, table: str, *, is_dormant: bool) -> dict[str, ObservedChain]:
-    rules = _read_rules(nft, table)
     chains: dict[str, ObservedChain] = {}
     for reply in nft.dump(Msg.GETCHAIN, text(ChainAttr.TABLE, table)):
         fields = reply.attributes
@@ -73,8 +71,9 @@ def _read_chains(nft: NftSocket, table: str, *, is_dormant: bool) -> dict[str, O
         if string(fields.get(ChainAttr.TABLE)) != table or number(fields.get(ChainAttr.FLAGS)) & uapi.CHAIN_BINDING:
             continue
         name = string(fields.get(ChainAttr.NAME))
-        fingerprints = tuple(found for found, _ in rules[name])
-        notes = dict(note for _, note in rules[name] if note)
+        rules = _read_rules(nft, table, name)
+        fingerprints = tuple(found for found, _ in rules)
+        notes = dict(note for _, note in rules if note)
         chains[name] = ObservedChain(name, None if is_dormant else _hook(fields), fingerprints, notes)
     return chains
 
@@ -97,15 +96,20 @@ def _hook(fields: dict[int, bytes]) -> Hook | None:
     return Hook(name, signed(hook.get(ChainAttr.HOOK_PRIORITY)))
 
 
-def _read_rules(nft: NftSocket, table: str) -> defaultdict[str, list[tuple[str, tuple[str, str] | None]]]:
-    """The fingerprints and notes of the rules of each chain, in their order."""
-    rules: defaultdict[str, list[tuple[str, tuple[str, str] | None]]] = defaultdict(list)
-    for reply in nft.dump(Msg.GETRULE, text(RuleAttr.TABLE, table)):
+def _read_rules(nft: NftSocket, table: str, chain: str) -> list[tuple[str, tuple[str, str] | None]]:
+    """The fingerprints and notes of a chain's rules, in their order. Raises DumpTornError.
+
+    Chain by chain, for what comes in one part cannot be torn, and each rule names the one before it.
+    """
+    rules = []
+    before = None
+    for reply in nft.dump(Msg.GETRULE, text(RuleAttr.TABLE, table) + text(RuleAttr.CHAIN, chain)):
         fields = reply.attributes
-        if string(fields.get(RuleAttr.TABLE)) == table:
-            comment = fields.get(RuleAttr.USERDATA)
-            found = fingerprint_in(comment, fields.get(RuleAttr.EXPRESSIONS, b""))
-            rules[string(fields.get(RuleAttr.CHAIN))].append((found, note_in(comment)))
+        if fields.get(RuleAttr.POSITION) != before:
+            raise DumpTornError
+        before = fields.get(RuleAttr.HANDLE)
+        comment = fields.get(RuleAttr.USERDATA)
+        rules.append((fingerprint_in(comment, fields.get(RuleAttr.EXPRESSIONS, b"")), note_in(comment)))
     return rules
 
 

@@ -99,7 +99,9 @@ class RuleAttr:
 
     TABLE: Final = 1
     CHAIN: Final = 2
+    HANDLE: Final = 3
     EXPRESSIONS: Final = 4
+    POSITION: Final = 6
     USERDATA: Final = 7
 
 

@@ -201,7 +201,7 @@ def test_what_is_observed_is_of_one_generation(linux: LinuxMachine) -> None:
     assert seen == {0, 1}
 
 
-@pytest.mark.parametrize("length", [1, 100])
+@pytest.mark.parametrize("length", [1, 100, 400])
 def test_dry_runs_of_others_do_not_tear_what_is_observed(linux: LinuxMachine, length: int) -> None:
     """They put rules between ours and take them back, without a generation of their own; long dumps lose their place."""
     other, reader = linux.connect(), linux.connect()
