@@ -30,8 +30,9 @@ Examples:
   edged replay --diff /etc/edged/edged.yaml new/edged.yaml yesterday.pcap      which flows a change would touch
   sudo edged replay --engine kernel yesterday.pcap   the same, by the kernel of this machine in a throw-away gateway
 
-A packet comes from the access side if its source is in a pool, else from upstream; --from and --access-mac say otherwise. What
---expect takes is told at the top of edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed,
+A packet comes from the access side if its source is in a pool, else from upstream; --from and --access-mac say otherwise. The
+model ends exemptions by the capture's clock, the kernel by its own. What --expect takes is told at the top of
+edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed,
 3 invalid files, 5 with --diff: flows differ.
 """
 
@@ -203,14 +204,15 @@ def _text(path: Path) -> TextIO:
 
 
 def _engine(opened: ExitStack, engine: str, configuration: Configuration) -> Engine:
-    table, site = configuration.table(int(time.time())), configuration.site()
+    site = configuration.site()
     if engine == "kernel":
         from edged.replay.kernel import KernelEngine
 
-        return opened.enter_context(KernelEngine(table, site))
+        return opened.enter_context(KernelEngine(configuration.table(int(time.time())), site))
     from edged.replay.model import Model
 
-    return Model(table, site)
+    # every exemption that there ever was: the model ends each by the capture's clock
+    return Model(configuration.table(0), site)
 
 
 def _origins(configuration: Configuration, every: str | None, macs: tuple[int, ...]) -> Origins:

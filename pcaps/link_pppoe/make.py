@@ -1,0 +1,16 @@
+"""A capture of PPPoE sessions."""
+
+from __future__ import annotations
+
+from scapy.layers.ppp import PPP, PPPoE
+
+from pcaps._common import ACCESS_MAC, frame, mixed, pcap, write
+
+
+def capture() -> bytes:
+    """The bytes of the capture."""
+    return pcap(frame(each, ACCESS_MAC, PPPoE(sessionid=7), PPP(proto=0x57 if each.version == 6 else 0x21)) for each in mixed())
+
+
+if __name__ == "__main__":
+    write(__file__, capture())

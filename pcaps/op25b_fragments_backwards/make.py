@@ -1,0 +1,18 @@
+"""Port 25 in pieces, the last one first."""
+
+from __future__ import annotations
+
+from pcaps._common import HOME, MAIL, ethernet, pieces, tcp, write
+
+
+def capture() -> bytes:
+    """The bytes of the capture."""
+    return ethernet(
+        [
+            *reversed(pieces(tcp(HOME, 40001, MAIL, 25, "PA", bytes(64)), 40)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    write(__file__, capture())
