@@ -173,7 +173,10 @@ class Keys:
 
     def holds(self, address: int) -> bool:
         """Whether a key is the network address around that address."""
-        return bool(_among(masked(self.family, pack_number(self.family, address), self.length), self.addresses)[0])
+        host = self.family.bits - self.length
+        network = pack_number(self.family, address >> host << host)[0]
+        place = self.addresses.searchsorted(network)
+        return bool(place < len(self.addresses) and self.addresses[place] == network)
 
     def networks(self) -> Iterator[int]:
         """The network addresses as numbers, in order."""

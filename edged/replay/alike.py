@@ -16,7 +16,7 @@ from edged.ruleset.sets import AddressSet, PrefixSet
 from edged.ruleset.tree import Table
 
 Contains = Callable[[int], bool]
-_MOST_REMEMBERED = 1 << 20
+_MOST_REMEMBERED = 1 << 16
 
 
 class Alike:

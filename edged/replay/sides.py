@@ -9,7 +9,7 @@ from edged.config.gateway import PoolName
 from edged.policies import Site
 from edged.replay.engine import Side
 
-_MOST_REMEMBERED = 1 << 20
+_MOST_REMEMBERED = 1 << 16
 
 
 class Sides:
