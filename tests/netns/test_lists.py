@@ -308,8 +308,9 @@ def test_kill_9_in_the_middle_of_a_change_leaves_the_old_list_or_the_new_one(dae
     daemon.start()
     for _ in range(KILLS):
         wanted = source.choice([n for n in range(3) if n != present])
-        only_old = np.setdiff1d(lists[present], lists[wanted])[:50]
-        only_new = np.setdiff1d(lists[wanted], lists[present])[:50]
+        # of the few all; of the others as many, and the count
+        only_old = np.setdiff1d(lists[present], lists[wanted])[:few]
+        only_new = np.setdiff1d(lists[wanted], lists[present])[:few]
         _put(daemon, written[wanted])
         time.sleep(source.uniform(0.1, 1.6 if IS_LONG else 0.7))
         daemon.kill()
