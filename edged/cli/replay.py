@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from edged.loader import Configuration
     from edged.replay.engine import Engine
     from edged.replay.expect import Expectations
-    from edged.replay.run import Origins, Take
+    from edged.replay.run import Take
+    from edged.replay.sides import SideOf
 
 EXAMPLES = """\
 Examples:
@@ -110,7 +111,7 @@ def command(
     with ExitStack() as opened:
         takers = _takers(opened, packets, flows, expectations)
         judging = _engine(opened, engine, configuration)
-        replay = Replay(judging, _origins(configuration, every, macs), summary, takers)
+        replay = Replay(judging, _side_of(configuration, every, macs), summary, takers)
         replay.run(captures, _progress(opened, out))
     seconds = time.monotonic() - began
     results = expectations.results() if expectations else ()
@@ -154,7 +155,7 @@ def _compare(
         configuration, flows = in_force(load_configuration(path)), Flows()
         with ExitStack() as opened:
             judging = _engine(opened, engine, configuration)
-            replay = Replay(judging, _origins(configuration, every, macs), Summary(engine, []), [flows.take])
+            replay = Replay(judging, _side_of(configuration, every, macs), Summary(engine, []), [flows.take])
             replay.run(captures, _progress(opened, out))
         seen.append(list(flows.rows()))
     found = list(differing(*seen))
@@ -182,12 +183,11 @@ def _expectations(configuration: Configuration, path: Path) -> Expectations:
 def _takers(opened: ExitStack, packets: Path | None, flows: Path | None, expectations: Expectations | None) -> list[Take]:
     takers: list[Take] = []
     if expectations is not None:
-        takers.append(lambda judged, _: expectations.feed(judged))
+        takers.append(expectations.feed)
     if packets is not None:
         from edged.replay.writers import PacketsWriter
 
-        writer = PacketsWriter(opened.enter_context(_text(packets)))
-        takers.append(lambda judged, _: writer.write(judged))
+        takers.append(PacketsWriter(opened.enter_context(_text(packets))).write)
     if flows is not None:
         from edged.replay.flows import Flows
         from edged.replay.writers import FlowsWriter
@@ -215,12 +215,14 @@ def _engine(opened: ExitStack, engine: str, configuration: Configuration) -> Eng
     return Model(configuration.table(0), site)
 
 
-def _origins(configuration: Configuration, every: str | None, macs: tuple[int, ...]) -> Origins:
-    from edged.replay.engine import Side
-    from edged.replay.run import Origins
-    from edged.replay.sides import Sides
+def _side_of(configuration: Configuration, every: str | None, macs: tuple[int, ...]) -> SideOf:
+    from edged.replay.arrival import Side
+    from edged.replay.sides import Sides, by_mac
 
-    return Origins(Sides(configuration.site()), Side(every) if every else None, frozenset(macs))
+    if every is not None:
+        side = Side(every)
+        return lambda _: side
+    return by_mac(frozenset(macs)) if macs else Sides(configuration.site()).of_sender
 
 
 def _progress(opened: ExitStack, out: Output) -> Callable[[str, int], None]:

@@ -108,7 +108,7 @@ class Expectations:
         """Count a packet."""
         for _, matches, counts in self._counted:
             if matches(judged):
-                counts[judged.verdict, judged.policy, judged.rule] += 1
+                counts[judged.judgement[:3]] += 1
 
     def results(self) -> tuple[Result, ...]:
         """What came of each expectation, in the order of the file."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from edged.addresses import Family
 from edged.packet.layers import Decoded
 from edged.packet.tunnels import innermost
-from edged.replay.engine import Arrival
 from edged.replay.verdict import Judged, Verdict
 from edged.replay.writers import FlowRow
 
@@ -39,22 +38,22 @@ class Flows:
         self._flows: dict[tuple[object, ...], _Flow] = {}
         self._captures: dict[str, int] = {}
 
-    def take(self, judged: Judged, arrival: Arrival) -> None:
+    def take(self, judged: Judged) -> None:
         """A packet that was judged."""
-        assert isinstance(arrival.decoded, Decoded)  # noqa: S101  only those are judged
+        arrival, (verdict, policy, _, _) = judged
         packet = innermost(arrival.decoded, arrival.data).packet
         if not isinstance(packet, Decoded):
             packet = arrival.decoded
         one, other = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
-        capture = self._captures.setdefault(judged.capture, len(self._captures))
+        capture = self._captures.setdefault(arrival.capture, len(self._captures))
         key = (capture, packet.family, packet.protocol, *((one, other) if one < other else (other, one)))
         flow = self._flows.get(key)
         if flow is None:
-            flow = self._flows[key] = _Flow((capture, judged.number), one, other)
+            flow = self._flows[key] = _Flow((capture, arrival.number), one, other)
         flow.packets += 1
         flow.octets += arrival.decoded.length
-        if _GRAVITY[judged.verdict] > _GRAVITY[flow.verdict]:
-            flow.verdict, flow.policy = judged.verdict, judged.policy or ""
+        if _GRAVITY[verdict] > _GRAVITY[flow.verdict]:
+            flow.verdict, flow.policy = verdict, policy or ""
 
     def rows(self) -> Iterator[FlowRow]:
         """A row a flow."""

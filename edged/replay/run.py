@@ -8,31 +8,16 @@ from pathlib import Path
 
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
-from edged.replay.engine import Arrival, Engine, Side
+from edged.replay.arrival import Arrival
+from edged.replay.engine import Engine
 from edged.replay.readers import Capture, open_capture
 from edged.replay.report import Summary
-from edged.replay.sides import Sides
+from edged.replay.sides import SideOf
 from edged.replay.verdict import Judged
 
-Take = Callable[[Judged, Arrival], None]
-_SPOKEN_EVERY = 1024  # packets
-
-
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """How to tell the side that a packet comes from: by one side for all, by the access side's MACs, or by the pools."""
-
-    sides: Sides
-    every: Side | None = None
-    access_macs: frozenset[int] = frozenset()
-
-    def of(self, packet: Decoded) -> Side:
-        """The side of a packet."""
-        if self.every is not None:
-            return self.every
-        if self.access_macs:
-            return Side.ACCESS if packet.before.source_mac in self.access_macs else Side.UPSTREAM
-        return self.sides.of(packet.family, packet.source)
+Take = Callable[[Judged], None]
+_SPOKEN_EVERY = 1024  # packets; a power of two
+_new = tuple.__new__
 
 
 @dataclass(slots=True)
@@ -40,7 +25,7 @@ class Replay:
     """One run over captures; `damaged` tells of those that could be read in part only."""
 
     engine: Engine
-    origins: Origins
+    side_of: SideOf
     summary: Summary
     takers: Sequence[Take] = ()
     damaged: list[str] = field(default_factory=list)
@@ -56,29 +41,19 @@ class Replay:
                 )
 
     def _one(self, name: str, capture: Capture, progress: Callable[[str, int], None]) -> None:
-        waiting: list[Arrival] = []  # judged in order, some behind others
-        taken = 0
-        takers = self.takers
-        for judged in self.engine.judge(self._arrivals(name, capture, waiting if takers else None)):
-            self.summary.add(judged)
-            if takers:
-                arrival = waiting[taken]
-                taken += 1
-                if taken > _SPOKEN_EVERY:
-                    del waiting[:taken]
-                    taken = 0
-                for take in takers:
-                    take(judged, arrival)
-            if not judged.number % _SPOKEN_EVERY:
-                progress(name, judged.number)
+        takers, add = self.takers, self.summary.add
+        for judged in self.engine.judge(self._arrivals(name, capture)):
+            add(judged)
+            for take in takers:
+                take(judged)
+            if not judged.arrival.number & _SPOKEN_EVERY - 1:
+                progress(name, judged.arrival.number)
 
-    def _arrivals(self, name: str, capture: Capture, waiting: list[Arrival] | None) -> Iterator[Arrival]:
-        for record in capture:
-            decoded = decode(record.data, record.link, record.original_length)
-            if not isinstance(decoded, Decoded):
+    def _arrivals(self, name: str, capture: Capture) -> Iterator[Arrival]:
+        side_of = self.side_of
+        for number, nanoseconds, link, _, data, on_wire in capture:
+            decoded = decode(data, link, on_wire)
+            if isinstance(decoded, Decoded):
+                yield _new(Arrival, (name, number, nanoseconds, data, decoded, side_of(decoded), None))
+            else:
                 self.summary.add_unparsed(name, decoded.reason)
-                continue
-            arrival = Arrival(name, record.number, record.nanoseconds, record.data, decoded, self.origins.of(decoded))
-            if waiting is not None:
-                waiting.append(arrival)
-            yield arrival

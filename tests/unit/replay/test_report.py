@@ -17,15 +17,15 @@ from edged.replay.expect import Expectations, Result
 from edged.replay.expect_file import read_expectations
 from edged.replay.report import Summary
 from edged.replay.screen import screen
-from edged.replay.verdict import Judged, Verdict
+from edged.replay.verdict import Judged, Judgement, Verdict
 from edged.replay.writers import FlowRow, FlowsWriter, PacketsWriter
 from tests.unit.replay.judging import NAMES, judged, packet, rejected
 
 PACKETS = (
     rejected(),
-    rejected()._replace(number=2),
-    judged(verdict=Verdict.DROP, number=3),  # by the router, before any rule
-    judged(capture="b.pcap", observed=("op25b", "blocklist"), class_="p2p"),
+    rejected(number=2),
+    judged(judgement=Judgement(Verdict.DROP), number=3),  # by the router, before any rule
+    judged(judgement=Judgement(Verdict.ACCEPT, observed=("op25b", "blocklist")), capture="b.pcap", class_="p2p"),
     judged(packet(length=1000), capture="b.pcap", number=2, class_="p2p"),
 )
 
