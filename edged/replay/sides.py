@@ -30,7 +30,8 @@ class Sides:
 
     def of_sender(self, packet: Decoded) -> Side:
         """The side that a packet comes from, by its source address."""
-        return self.of(packet.family, packet.source)
+        pools = self._ipv4 if packet.family is Family.IPV4 else self._ipv6
+        return pools.known.get(packet.source) or pools.side(packet.source)
 
     def of(self, family: Family, address: int) -> Side:
         """The side of an address."""
