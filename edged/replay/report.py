@@ -57,6 +57,18 @@ class Summary:
             seen.packets += 1
             seen.octets += judged.fields.length
 
+    def include(self, other: Summary) -> None:
+        """Count what another summary counted, of other captures or of the same."""
+        self.verdicts.update(other.verdicts)
+        self.unparsed_by.update(other.unparsed_by)
+        for policy, counts in other.policies.items():
+            self._policy(policy).update(counts)
+        for name, counted in other.classes.items():
+            seen = self._class(name)
+            seen.flows += counted.flows
+            seen.packets += counted.packets
+            seen.octets += counted.octets
+
     def add_unparsed(self, capture: str, reason: str, packets: int = 1) -> None:
         """Count packets that were not judged, as no IP packet was found in them."""
         self.unparsed_by[capture, reason] += packets

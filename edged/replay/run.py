@@ -1,10 +1,10 @@
-"""A replay as a whole: captures through an engine, and what came of each packet to whoever wants to know."""
+"""A capture through an engine, and what came of each packet to whoever wants to know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
@@ -16,44 +16,42 @@ from edged.replay.sides import SideOf
 from edged.replay.verdict import Judged
 
 Take = Callable[[Judged], None]
+Progress = Callable[[int, float], None]  # so many packets of the capture, and how much of its file, from 0 to 1
 _SPOKEN_EVERY = 1024  # packets; a power of two
 _new = tuple.__new__
 
 
-@dataclass(slots=True)
-class Replay:
-    """One run over captures; `damaged` tells of those that could be read in part only."""
+def untold(_packets: int, _done: float) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+class Replay(NamedTuple):
+    """Who judges, and how to tell the side that a packet comes from."""
 
     engine: Engine
     side_of: SideOf
-    summary: Summary
-    takers: Sequence[Take] = ()
-    damaged: list[str] = field(default_factory=list)
 
-    def run(self, captures: Iterable[Path], progress: Callable[[str, int], None] = lambda _name, _packets: None) -> None:
-        """Judge every packet of the captures, one after the other. Raises CaptureUnreadable, EdgedError."""
-        for path in captures:
-            with open_capture(path) as capture:
-                self._one(str(path), capture, progress)
-            if capture.damage is not None:
-                self.damaged.append(
-                    f"{path}: {capture.damage.message}, at byte {capture.damage.offset}; what stands before was read"
-                )
+    def run(self, path: Path, summary: Summary, takers: Sequence[Take] = (), progress: Progress = untold) -> str:
+        """Judge every packet of a capture; what it ended with, if it could be read in part only.
 
-    def _one(self, name: str, capture: Capture, progress: Callable[[str, int], None]) -> None:
-        takers, add = self.takers, self.summary.add
-        for judged in self.engine.judge(self._arrivals(name, capture)):
-            add(judged)
-            for take in takers:
-                take(judged)
-            if not judged.arrival.number & _SPOKEN_EVERY - 1:
-                progress(name, judged.arrival.number)
+        Raises CaptureUnreadable, EdgedError.
+        """
+        name, add = str(path), summary.add
+        with open_capture(path) as capture:
+            for judged in self.engine.judge(self._arrivals(name, capture, summary)):
+                add(judged)
+                for take in takers:
+                    take(judged)
+                if not judged.arrival.number & _SPOKEN_EVERY - 1:
+                    progress(judged.arrival.number, capture.done)
+        damage = capture.damage
+        return f"{name}: {damage.message}, at byte {damage.offset}; what stands before was read" if damage else ""
 
-    def _arrivals(self, name: str, capture: Capture) -> Iterator[Arrival]:
+    def _arrivals(self, name: str, capture: Capture, summary: Summary) -> Iterator[Arrival]:
         side_of = self.side_of
         for number, nanoseconds, link, _, data, on_wire in capture:
             decoded = decode(data, link, on_wire)
             if isinstance(decoded, Decoded):
                 yield _new(Arrival, (name, number, nanoseconds, data, decoded, side_of(decoded), None))
             else:
-                self.summary.add_unparsed(name, decoded.reason)
+                summary.add_unparsed(name, decoded.reason)

@@ -80,10 +80,11 @@ class FlowsWriter:
     def __init__(self, out: TextIO) -> None:
         self._writer = csv.writer(out, lineterminator="\n")
 
-    def write(self, rows: Iterable[FlowRow]) -> None:
-        """Write all flows, sorted by their first packets; a None is an empty field, and a row is one line."""
         self._writer.writerow(FLOW_COLUMNS)
-        for row in sorted(rows, key=lambda row: row[:7]):
+
+    def write(self, rows: Iterable[FlowRow]) -> None:
+        """Write flows, in the order given; a None is an empty field, and a row is one line."""
+        for row in rows:
             file, hostname = printable(row.file), printable(row.hostname or "")
             self._writer.writerow(row._replace(file=file, hostname=hostname)[1:])
 

@@ -67,7 +67,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
 
 def judged_by(engine: Model | KernelEngine, configuration: Configuration, captures: list[Path]) -> list[Judged]:
     found: list[Judged] = []
-    Replay(engine, Sides(configuration.site()).of_sender, Summary("", []), [found.append]).run(captures)
+    replay = Replay(engine, Sides(configuration.site()).of_sender)
+    for path in captures:
+        replay.run(path, Summary("", []), [found.append])
     return found
 
 
