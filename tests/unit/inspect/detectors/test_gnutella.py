@@ -82,10 +82,23 @@ def test_a_deflated_payload_is_looked_into() -> None:
         G2_ACK + b"x",
         GTA_EXTENDED_ACK[:-1],
         b"GNX" + G2_PACKET[3:],
+        G2_PACKET[:8] + b"T\x0bqkr" + G2_PACKET[13:],
+        b"GND\x03" + G2_PACKET[4:],  # not deflated as it says
+        b"GTA\x02" + G2_PACKET[4:],  # too short for a message
     ],
 )
 def test_what_does_not_fit_is_no_fragment(datagram: bytes) -> None:
     assert found(Transport.UDP, asked(datagram)) == []
+
+
+def test_a_later_part_and_a_deflated_one_are_fragments() -> None:
+    assert found(Transport.UDP, asked(b"GND\x03\x10\x3e\x01\x02\x78\x9c\xeb")) != []
+    assert found(Transport.UDP, asked(b"GTA\x01\x10\x3e\x02\x02\x12\x34")) != []
+    assert found(Transport.UDP, asked(b"GTA\x02\x10\x3e\x01\x01" + GNUTELLA_PONG)) != []
+
+
+def test_rudp_needs_no_guid_in_its_place() -> None:
+    assert found(Transport.UDP, asked(gnutella_message(0x41, b"", guid=b"\x07" + bytes(15)))) != []
 
 
 @pytest.mark.parametrize(
