@@ -36,12 +36,13 @@ def _answer(sight: Sight) -> Found | None:
     payload = sight.payload
     if sight.fresh >= _LONGEST_HEAD or not payload.startswith(b"HTTP/1."):
         return None
-    return _FOUND if payload.find(b"-Gnutella-", 0, _LONGEST_HEAD) > 0 and _has_header(payload) else None
+    return _FOUND if _has_header(payload) else None
 
 
 def _has_header(payload: bytes) -> bool:
     end = payload.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
-    return _HEADER.search(payload, 0, end if end >= 0 else min(len(payload), _LONGEST_HEAD)) is not None
+    head = payload[: end if end >= 0 else _LONGEST_HEAD]
+    return b"\r\nX-" in head and _HEADER.search(head) is not None
 
 
 DETECTORS: tuple[Detector, ...] = (

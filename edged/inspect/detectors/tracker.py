@@ -25,6 +25,8 @@ _HTTP = Found("bittorrent-http-tracker", TrafficClass.P2P, names_more=True)
 
 def _udp(sight: Sight) -> Found | None:
     payload, other = sight.payload, sight.other
+    if payload[1:2] != b"\0":
+        return None
     if payload[:8] == _CONNECT_MAGIC:
         return _UDP if len(payload) >= _CONNECTION and payload[8:12] == _CONNECT else None
     if payload[4:8] != other[12:16] or payload[:4] != other[8:12]:  # an answer repeats action and transaction

@@ -25,7 +25,7 @@ def _winny(sight: Sight) -> Found | None:
         return None
     opening = payload[: _FIRST.stop]
     # Text, TLS and binary protocols' padding: chance looks like that to one key in two thousand.
-    if opening.isascii() or opening.startswith(_TLS) or b"\0\0" in opening:
+    if opening.startswith(_TLS) or b"\0\0" in opening or opening.isascii():
         return None
     return _FOUND if rc4(payload[_KEY], payload[_FIRST]) == _GREETING else None
 
