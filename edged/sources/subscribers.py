@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from edged.addresses import Family
 from edged.packed import Entries, numbers
 from edged.sources.gather import BATCH, Gatherer
+from edged.sources.lines import LONGEST_LINE
 from edged.sources.parsed import shown
 from edged.sources.records import BadRecord, BadText, decoded, fields, texts
 from edged.sources.spelling import written
@@ -97,6 +98,9 @@ class _Reading:
 
     def _refuse_field(self, row: int, column: int, message: str, word: int = 0) -> None:
         """Note what is wrong with a field of a row, at the field's first word or a later one."""
+        if len(self._mistakes) >= MOST_TOLD:
+            self._untold += 1  # to find the place is what takes time
+            return
         line = self._numbers[row]
         field = fields(self._lines[line - 1])[column]
         words = [found.start() for found in re.finditer(r"\S+", field.text)]
@@ -121,7 +125,7 @@ class _Reading:
     def _columns(self, records: Sequence[tuple[int, str]]) -> tuple[list[str], list[str], list[str]]:
         """The fields of all rows that have as many as there are columns, by column."""
         joined = ",".join([line for _, line in records])
-        if '"' not in joined and all(line.count(",") == len(COLUMNS) - 1 for _, line in records):
+        if '"' not in joined and all(line.count(",") == len(COLUMNS) - 1 and len(line) <= LONGEST_LINE for _, line in records):
             self._numbers = [number for number, _ in records]
             together = [text.strip(" \t") for text in joined.split(",")] if records else []
         else:
@@ -135,6 +139,9 @@ class _Reading:
         return together[_ID::width], together[_PREFIXES::width], together[_PLAN::width]
 
     def _record(self, number: int, line: str) -> list[str] | None:
+        if len(line) > LONGEST_LINE:
+            self._refuse(number, 1, "", f"longer than {LONGEST_LINE >> 10} KiB; a subscriber has a few prefixes")
+            return None
         try:
             record = texts(line)
         except BadRecord as error:
@@ -162,27 +169,21 @@ class _Reading:
                 self._refuse_field(row, _ID, f"{shown(each)} is in line {self._numbers[before]} already")
 
     def _check_plans(self, plans: Sequence[str]) -> None:
-        named = {*plans} - {""}
-        if self._known_plans is None and len(named) > MOST_PLANS:
-            self._refuse_field(
-                sorted(map(plans.index, named))[MOST_PLANS],
-                _PLAN,
-                f"more than {MOST_PLANS} different plans; is this the right column?",
-            )
-            return
-        wrong = {plan: message for plan in named if (message := self._no_plan(plan))}
-        if wrong:
-            for row, plan in enumerate(plans):
-                if plan in wrong:
-                    self._refuse_field(row, _PLAN, wrong[plan])
-
-    def _no_plan(self, plan: str) -> str | None:
-        """What is wrong with the name of a plan."""
-        if self._known_plans is None or plan in self._known_plans:
-            return _no_word(plan)
-        near = get_close_matches(plan.lower(), self._known_plans, n=1, cutoff=0.6)
-        known = ", ".join(self._known_plans) or "none"
-        return f"unknown plan {shown(plan)}" + (f" (did you mean {near[0]!r}?)" if near else f"; known: {known}")
+        named = [plan for plan in dict.fromkeys(plans) if plan]  # in the order of their first rows
+        if self._known_plans is None:
+            if len(named) > MOST_PLANS:
+                too_many = f"more than {MOST_PLANS} different plans; is this the right column?"
+                self._refuse_field(plans.index(named[MOST_PLANS]), _PLAN, too_many)
+                return
+            wrong = {plan: message for plan in named if (message := _no_word(plan))}
+        else:
+            # no more are looked for than are told: to find the nearest word is what takes time
+            unknown = [plan for plan in named if plan not in self._known_plans]
+            wrong = dict.fromkeys(unknown, "unknown plan")
+            wrong |= {plan: _unknown_plan(plan, self._known_plans) for plan in unknown[:MOST_TOLD]}
+        for row, plan in enumerate(plans) if wrong else ():
+            if plan in wrong:
+                self._refuse_field(row, _PLAN, wrong[plan])
 
     def _entries(self, cells: Sequence[str], starts: Sequence[int]) -> Mapping[Family, Entries]:
         """The prefixes of all rows, packed; in place of a line each has its number in the file."""
@@ -191,9 +192,11 @@ class _Reading:
                 self._refuse_field(row, _PREFIXES, "empty; expected an address or a prefix, or more of them")
         words = " ".join(cells).split()
         gatherer = Gatherer(show=True, most_told=MOST_TOLD)
-        for first in range(0, len(words), BATCH):
-            part = words[first : first + BATCH]
-            gatherer.add(part, np.arange(first, first + len(part), dtype=np.uint32))
+        of_ipv6 = np.fromiter((":" in word for word in words), bool, len(words))
+        for which in (~of_ipv6, of_ipv6):  # a batch of one family is one pass, and rows mix them
+            numbered, mine = np.flatnonzero(which).astype(np.uint32), [*compress(words, which)]
+            for first in range(0, len(mine), BATCH):
+                gatherer.add(mine[first : first + BATCH], numbered[first : first + BATCH])
         parsed = gatherer.parsed("")
         for bad in parsed.bad:
             self._refuse_prefix(bad.line, bad.message, starts)
@@ -220,6 +223,11 @@ class _Reading:
             (network,) = numbers(entries.family, addresses[place : place + 1])
             told = written(entries.family, network, int(lengths[place]))
             self._refuse_prefix(number, f"{told} is in {where} already", starts)
+
+
+def _unknown_plan(plan: str, known: Collection[str]) -> str:
+    near = () if _no_word(plan) else get_close_matches(plan.lower(), known, n=1, cutoff=0.6)
+    return f"unknown plan {shown(plan)}" + (f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(known) or 'none'}")
 
 
 def _no_word(text: str) -> str | None:

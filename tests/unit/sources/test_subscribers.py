@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_network
 
 import pytest
@@ -89,6 +90,17 @@ def test_a_column_of_something_else_is_no_column_of_plans() -> None:
     text = HEADER + "".join(f"c{number},10.0.{number >> 8}.{number & 255},p{number}\n" for number in range(MOST_PLANS + 1))
     assert mistakes_of(text) == ((MOST_PLANS + 2, 15, "plan", "more than 256 different plans; is this the right column?"),)
     assert len(rows_of(text.rstrip("\n").rpartition("\n")[0])) == MOST_PLANS
+
+
+def test_a_file_of_nothing_but_mistakes_is_judged_in_a_moment() -> None:
+    swapped = HEADER + "".join(f"gold,10.{n >> 16}.{n >> 8 & 255}.{n & 255}/33,some-subscriber-{n}\n" for n in range(30_000))
+    long = HEADER + f"c1,{'1.1.1.300 ' * 2_000_000},gold\n"
+    began = time.monotonic()
+    parsing = parse(swapped.encode(), ("business", "gold", "home"))
+    assert (len(parsing.mistakes), parsing.untold) == (1_000, 3 * 30_000 - 1 - 1_000)
+    assert parse(swapped.encode(), None).untold == 2 * 30_000 - 1 + 1 - 1_000
+    assert mistakes_of(long) == ((2, 1, "", "longer than 64 KiB; a subscriber has a few prefixes"),)
+    assert time.monotonic() - began < 15  # each plan sought anew in all rows would take longer
 
 
 def test_the_same_prefix_three_times_is_told_by_the_first_line() -> None:
