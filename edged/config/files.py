@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 LARGEST = 4 << 20
-LARGEST_TABLE = 24 << 20  # the file of subscribers: what a row takes of memory is several times what it takes of the file
+LARGEST_TABLE = 16 << 20  # the file of subscribers; it has room for 300,000, and no more prefixes than sources/gather.py takes
 
 
 class Unreadable(Exception):

@@ -103,7 +103,7 @@ def test_the_file_of_subscribers_may_be_larger_than_yaml_and_is_bounded(tmp_path
         file.truncate(LARGEST_TABLE + 1)
     with pytest.raises(InvalidConfiguration) as raised:
         load(tmp_path / "edged.yaml", now=NOW)
-    assert str(raised.value).splitlines()[-1] == "edged.yaml:5:14: subscribers: subscribers.csv is larger than 24 MiB"
+    assert str(raised.value).splitlines()[-1] == "edged.yaml:5:14: subscribers: subscribers.csv is larger than 16 MiB"
 
 
 def test_the_site_is_what_edged_yaml_says() -> None:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.addresses import Family
+from edged.config.files import LARGEST_TABLE
 from edged.sources import subscribers
+from edged.sources.gather import MOST_ENTRIES
 from edged.sources.subscribers import MOST_PLANS, Mistake, parse
 from edged.subscribers import Row
 
@@ -101,6 +103,10 @@ def test_a_file_of_nothing_but_mistakes_is_judged_in_a_moment() -> None:
     assert parse(swapped.encode(), None).untold == 2 * 30_000 - 1 + 1 - 1_000
     assert mistakes_of(long) == ((2, 1, "", "longer than 64 KiB; a subscriber has a few prefixes"),)
     assert time.monotonic() - began < 15  # each plan sought anew in all rows would take longer
+
+
+def test_no_file_that_is_read_has_more_prefixes_than_are_gathered() -> None:
+    assert LARGEST_TABLE / len("1 ") < MOST_ENTRIES
 
 
 def test_the_same_prefix_three_times_is_told_by_the_first_line() -> None:
