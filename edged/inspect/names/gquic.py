@@ -20,7 +20,7 @@ _NUMBER_BYTES = (1, 2, 4, 6)
 _HASH = 12
 _PING, _STREAM = 7, 0x80
 _HANDSHAKE_STREAM = 1
-_MOST_ENTRIES = 128  # kMaxEntries of Chromium's crypto_framer.cc
+_MOST_ENTRIES = 128  # kMaxEntries in Chromium's net/quic
 _MESSAGE = Struct("<4sHH")
 _ENTRY = Struct("<4sI")
 
