@@ -97,12 +97,12 @@ def test_a_column_of_something_else_is_no_column_of_plans() -> None:
 def test_a_file_of_nothing_but_mistakes_is_judged_in_a_moment() -> None:
     swapped = HEADER + "".join(f"gold,10.{n >> 16}.{n >> 8 & 255}.{n & 255}/33,some-subscriber-{n}\n" for n in range(30_000))
     long = HEADER + f"c1,{'1.1.1.300 ' * 2_000_000},gold\n"
-    began = time.monotonic()
+    began = time.process_time()
     parsing = parse(swapped.encode(), ("business", "gold", "home"))
     assert (len(parsing.mistakes), parsing.untold) == (1_000, 3 * 30_000 - 1 - 1_000)
     assert parse(swapped.encode(), None).untold == 2 * 30_000 - 1 + 1 - 1_000
     assert mistakes_of(long) == ((2, 1, "", "longer than 64 KiB; a subscriber has a few prefixes"),)
-    assert time.monotonic() - began < 15  # each plan sought anew in all rows would take longer
+    assert time.process_time() - began < 15  # each plan sought anew in all rows would take longer
 
 
 def test_no_file_that_is_read_has_more_prefixes_than_are_gathered() -> None:
