@@ -21,7 +21,7 @@ MAY_KNOW = {
     "interfaces": set(),
     "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
-    "queueing": set(),
+    "queueing": {"addresses", "ruleset"},
     "config": {"addresses", "errors", "interfaces", "origin"},
     "policies": {"addresses", "config", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "packed", "queueing", "ruleset"},
