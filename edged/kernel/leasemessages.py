@@ -10,7 +10,7 @@ from edged.kernel import uapi
 from edged.kernel.attrs import attribute, be32, be64, each, nest, number, parse, string, text
 from edged.kernel.batch import Message
 from edged.kernel.elements import MESSAGE_LIMIT
-from edged.kernel.uapi import ElemAttr, Msg, ObjAttr
+from edged.kernel.uapi import ElemAttr, Msg, ObjAttr, SetAttr
 from edged.queueing.leases import (
     AddBucket,
     AddLease,
@@ -55,6 +55,11 @@ def encode(table: str, steps: Iterable[LeaseStep]) -> Iterator[Message]:
         yield _elements(table, target, waiting)
 
 
+def request_set(table: str, name: str) -> bytes:
+    """The body of a request for a set or map itself."""
+    return text(SetAttr.TABLE, table) + text(SetAttr.NAME, name)
+
+
 def request_elements(table: str, name: str) -> bytes:
     """The body of a request for the elements of a set or map."""
     return text(ElemAttr.LIST_TABLE, table) + text(ElemAttr.LIST_SET, name)
@@ -78,12 +83,12 @@ def decode_leases(lists: Iterable[bytes]) -> tuple[LeasedKey, ...]:
         handle = struct.unpack("=I", data)[0] if len(data) == 4 else 0
         if handle >> 16:
             found.append(LeasedKey(key, ClassId.of(handle)))
-    return tuple(sorted(found))
+    return tuple(sorted(set(found)))  # a dump in parts can give an element twice
 
 
 def decode_policed(lists: Iterable[bytes]) -> tuple[PolicedKey, ...]:
     """The keys and their buckets' names, in order."""
-    return tuple(sorted(PolicedKey(key, string(fields.get(_ELEM_OBJREF))) for key, fields in _elements_in(lists)))
+    return tuple(sorted({PolicedKey(key, string(fields.get(_ELEM_OBJREF))) for key, fields in _elements_in(lists)}))
 
 
 def decode_bucket(table: str, fields: dict[int, bytes]) -> Bucket | None:

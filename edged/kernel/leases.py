@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 from edged.errors import KernelError
 from edged.kernel.batch import Batch
@@ -16,13 +16,15 @@ from edged.kernel.leasemessages import (
     encode,
     request_buckets,
     request_elements,
+    request_set,
 )
-from edged.kernel.messages import Reply
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.uapi import ElemAttr, Msg
 from edged.queueing.leases import Bucket, CapSets, LeasedKey, LeaseStep, PolicedKey
 
 _ATTEMPTS = 20
+
+Read = TypeVar("Read")
 
 
 class Leases(Protocol):
@@ -75,7 +77,7 @@ class LinuxLeases:
 
     def buckets(self) -> tuple[Bucket, ...]:
         """The table's buckets, by name. Raises KernelError."""
-        replies = self._dump(Msg.GETOBJ, request_buckets(self._table))
+        replies = _untorn(lambda: self._nft.dump(Msg.GETOBJ, request_buckets(self._table)))
         found = (decode_bucket(self._table, reply.attributes) for reply in replies)
         return tuple(sorted((bucket for bucket in found if bucket is not None), key=lambda bucket: bucket.name))
 
@@ -85,16 +87,23 @@ class LinuxLeases:
             self._nft.commit(Batch(messages))
 
     def _elements(self, name: str) -> list[bytes]:
-        replies = self._dump(Msg.GETSETELEM, request_elements(self._table, name))
+        return _untorn(lambda: self._read_elements(name))
+
+    def _read_elements(self, name: str) -> list[bytes]:
+        try:
+            replies = self._nft.dump(Msg.GETSETELEM, request_elements(self._table, name))
+        except DumpTornError:
+            if self._nft.get(Msg.GETSET, request_set(self._table, name)) is None:
+                return []
+            raise
         return [reply.attributes.get(ElemAttr.LIST_ELEMENTS, b"") for reply in replies]
 
-    def _dump(self, kind: int, body: bytes) -> list[Reply]:
-        """All of a kind, from between two commits of anybody."""
-        for attempt in range(_ATTEMPTS):
+
+def _untorn(read: Callable[[], list[Read]]) -> list[Read]:
+    """What was read while nobody committed; an element that others' commits hide from one dump is in the next."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return read()
+        except DumpTornError:
             time.sleep(attempt / 1000)  # whoever is at work comes to an end
-            try:
-                return self._nft.dump(kind, body)
-            except DumpTornError:
-                if kind == Msg.GETSETELEM and self._nft.get(Msg.GETSET, body) is None:
-                    return []
-        raise KernelError(f"the leases cannot be read: another program worked on the ruleset each of {_ATTEMPTS} times")
+    raise KernelError(f"the leases cannot be read: another program worked on the ruleset each of {_ATTEMPTS} times")

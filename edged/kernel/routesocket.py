@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from edged.errors import KernelError
@@ -24,12 +24,11 @@ _ANSWER_SECONDS = 10  # the kernel answers before send returns; only a broken on
 
 
 class Request(NamedTuple):
-    """A message that changes something: type, flags beside NLM_F_REQUEST, body, and what people call it."""
+    """A message that changes something: type, flags beside NLM_F_REQUEST, body."""
 
     kind: int
     flags: int
     body: bytes
-    label: str
 
 
 class RouteSocket:
@@ -49,8 +48,8 @@ class RouteSocket:
         """Close the descriptor."""
         self._socket.close()
 
-    def send(self, requests: Sequence[Request]) -> None:
-        """Have the requests carried out in order, the first refusal ending it.
+    def send(self, requests: Sequence[Request], label: Callable[[int], str]) -> None:
+        """Have the requests carried out in order, the first refusal ending it; `label` is what people call the one at a position.
 
         Raises KernelError with the label of what was refused; what came before is done, and up to 255 after it may be.
         """
@@ -60,12 +59,12 @@ class RouteSocket:
             self._sequence += len(some)
             self._transmit(b"".join(_pack(each.kind, each.flags, first + place, each.body) for place, each in enumerate(some)))
             if refusals := self._refusals_waiting(first):
-                raise _refused(refusals[0], some[refusals[0].sequence - first].label)
+                raise _refused(refusals[0], label(start + refusals[0].sequence - first))
 
-    def verdict(self, kind: int, flags: int, body: bytes) -> int:
+    def verdict(self, request: Request) -> int:
         """The errno that the kernel answers one request with; 0 where it carried it out. Raises KernelError."""
         self._sequence += 1
-        self._transmit(_pack(kind, flags, self._sequence, body))
+        self._transmit(_pack(request.kind, request.flags, self._sequence, request.body))
         refusals = self._refusals_waiting(self._sequence)
         return refusals[0].errno if refusals else 0
 

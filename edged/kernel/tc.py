@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edged.errors import KernelError
-from edged.kernel.routesocket import Request, RouteSocket
+from edged.kernel.routesocket import RouteSocket
 from edged.kernel.tcmessages import (
     GETLINK,
     GETQDISC,
@@ -106,22 +106,22 @@ class LinuxTrafficControl:
     def apply(self, steps: Iterable[Step]) -> None:
         """Carry the steps out one by one; raises KernelError for one that is refused."""
         indexes: dict[str, int] = {}
-        requests = []
+        steps = tuple(steps)
         for step in steps:
             if step.device not in indexes:
                 index = self._index(step.device)
                 if index is None:
                     raise no_such_device(step)
                 indexes[step.device] = index
-            requests.append(Request(*encode(step, indexes[step.device]), describe(step)))
-        self._route.send(requests)
+        requests = [encode(step, indexes[step.device]) for step in steps]
+        self._route.send(requests, lambda position: describe(steps[position]))
 
     def close(self) -> None:
         """Let go of the socket; what is in the kernel stays."""
         self._route.close()
 
     def _has(self, kind: str) -> bool:
-        answer = self._route.verdict(*trial(kind))
+        answer = self._route.verdict(trial(kind))
         if answer == errno.EPERM:  # a missing capability says nothing about the kernel
             raise KernelError("qdiscs may not be used by this process: it lacks the capability CAP_NET_ADMIN", errno=answer)
         return answer != errno.ENOENT

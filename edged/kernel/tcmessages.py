@@ -6,11 +6,12 @@ Numbers are in the machine's byte order (linux/rtnetlink.h, linux/pkt_sched.h, l
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, assert_never
 
 from edged.kernel import uapi
 from edged.kernel.attrs import attribute, nest, parse, string, text
+from edged.kernel.routesocket import Request
 from edged.queueing.observed import ClassUse
 from edged.queueing.plan import (
     AddClass,
@@ -49,6 +50,7 @@ _IFLA_IFNAME, _IFLA_TXQLEN = 3, 13
 TCMSG = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
 _TC_H_ROOT = 0xFFFFFFFF
 _TCA_KIND, _TCA_OPTIONS, _TCA_STATS2 = 1, 2, 7
+_KIND = 0x3FFF  # without the flag of nested ones
 _ATTRIBUTE = struct.Struct("=HH")
 
 _HTB_PARMS, _HTB_INIT, _HTB_DIRECT_QLEN, _HTB_RATE64, _HTB_CEIL64 = 1, 2, 5, 6, 7
@@ -96,41 +98,43 @@ class Class(NamedTuple):
     ceil: int
 
 
-def encode(step: Step, index: int) -> tuple[int, int, bytes]:
-    """The step for the device with that index: message type, flags beside NLM_F_REQUEST, body."""
+def encode(step: Step, index: int) -> Request:
+    """The step for the device with that index."""
     create = uapi.NLM_F_CREATE
     match step:
         case SetQueueLength(_, packets):
-            return NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _u32(_IFLA_TXQLEN, packets)
+            return Request(NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _u32(_IFLA_TXQLEN, packets))
         case AddRoot():
             # the kernel's default has the handle 0, which does not count as being there (tc_modify_qdisc)
-            return NEWQDISC, create | uapi.NLM_F_EXCL, _root(index)
+            return Request(NEWQDISC, create | uapi.NLM_F_EXCL, _root(index))
         case ReplaceForeignRoot():
-            return NEWQDISC, create | _NLM_F_REPLACE, _root(index)
+            return Request(NEWQDISC, create | _NLM_F_REPLACE, _root(index))
         case AddClass(_, classid, parent, rate):
-            return NEWTCLASS, create | uapi.NLM_F_EXCL, _tc(index, classid.handle, parent.handle) + _htb_class(rate)
+            return Request(NEWTCLASS, create | uapi.NLM_F_EXCL, _tc(index, classid.handle, parent.handle) + _htb_class(rate))
         case ChangeClass(_, classid, rate):
-            return NEWTCLASS, 0, _tc(index, classid.handle, 0) + _htb_class(rate)
+            return Request(NEWTCLASS, 0, _tc(index, classid.handle, 0) + _htb_class(rate))
         case AddLeaf(_, classid, leaf):
-            return NEWQDISC, create | _NLM_F_REPLACE, _tc(index, leaf_handle(classid).handle, classid.handle) + _leaf(leaf)
+            return Request(
+                NEWQDISC, create | _NLM_F_REPLACE, _tc(index, leaf_handle(classid).handle, classid.handle) + _leaf(leaf)
+            )
         case RemoveLeaf(_, classid):
-            return DELQDISC, 0, _tc(index, 0, classid.handle)
+            return Request(DELQDISC, 0, _tc(index, 0, classid.handle))
         case RemoveClass(_, classid):
-            return DELTCLASS, 0, _tc(index, classid.handle, 0)
+            return Request(DELTCLASS, 0, _tc(index, classid.handle, 0))
         case RemoveRoot():
-            return DELQDISC, 0, _tc(index, ROOT.handle, _TC_H_ROOT)
+            return Request(DELQDISC, 0, _tc(index, ROOT.handle, _TC_H_ROOT))
         case _:
             assert_never(step)
 
 
-def trial(kind: str) -> tuple[int, int, bytes]:
+def trial(kind: str) -> Request:
     """A root for the loopback device that no kernel makes: ENOENT where it has no such qdisc, another errno where it has.
 
     HTB refuses to be without options (htb_init); of the others each first option of three bytes is too short for a number.
     """
     broken = b"" if kind == "htb" else nest(_TCA_OPTIONS, *(attribute(number, bytes(3)) for number in (2, 5, 10)))
     body = _tc(_LOOPBACK, ROOT.handle, _TC_H_ROOT) + text(_TCA_KIND, kind) + broken
-    return NEWQDISC, uapi.NLM_F_CREATE | _NLM_F_REPLACE, body
+    return Request(NEWQDISC, uapi.NLM_F_CREATE | _NLM_F_REPLACE, body)
 
 
 def link_named(name: str) -> bytes:
@@ -179,27 +183,26 @@ def decode_class(body: bytes | memoryview) -> Class | None:
 
 
 def decode_use(body: memoryview) -> ClassUse:
-    """What a class has done. Read in place: this is asked of thousands of classes every second."""
-    handle = TCMSG.unpack_from(body)[2]
+    """What a class has done. Read in place, for this is asked of thousands of classes every second."""
     octets = packets = backlog = drops = 0
-    for kind, start, end in _places(body, TCMSG.size, len(body)):
-        if kind != _TCA_STATS2:
+    at, end = TCMSG.size, len(body)
+    while at + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if length < 4 or at + length > end:
+            break
+        if kind & _KIND == _TCA_STATS2:
+            at, end = at + 4, at + length  # go on inside
             continue
-        for inner, at, after in _places(body, start, end):
-            if inner == _STATS_BASIC and after - at >= _BASIC.size:
-                octets, packets = _BASIC.unpack_from(body, at)
-            elif inner == _STATS_QUEUE and after - at >= _QUEUE.size:
-                _, backlog, drops = _QUEUE.unpack_from(body, at)
-    return ClassUse(ClassId.of(handle), octets, packets, drops, backlog)
+        if end < len(body):
+            if kind == _STATS_BASIC and length >= 4 + _BASIC.size:
+                octets, packets = _BASIC.unpack_from(body, at + 4)
+            elif kind == _STATS_QUEUE and length >= 4 + _QUEUE.size:
+                _, backlog, drops = _QUEUE.unpack_from(body, at + 4)
+        at += (length + 3) & ~3
+    return ClassUse(_classid(TCMSG.unpack_from(body)[2]), octets, packets, drops, backlog)
 
 
-def _places(buffer: memoryview, offset: int, end: int) -> Iterator[tuple[int, int, int]]:
-    while offset + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(buffer, offset)
-        if length < 4 or offset + length > end:
-            return
-        yield kind & 0x3FFF, offset + 4, offset + length
-        offset += (length + 3) & ~3
+_classid = lru_cache(maxsize=1 << 16)(ClassId.of)
 
 
 def _tc(index: int, handle: int, parent: int) -> bytes:
@@ -212,6 +215,7 @@ def _root(index: int) -> bytes:
     return _tc(index, ROOT.handle, _TC_H_ROOT) + text(_TCA_KIND, "htb") + options
 
 
+@lru_cache(maxsize=4096)  # leases repeat the few rates of the configuration
 def _htb_class(rate: Rate) -> bytes:
     spec = _RATESPEC.pack(0, _ETHERNET, 0, -1, 0, min(rate.octets, _U32_MAX))
     buffer = min(rate.burst * 1_000_000_000 // rate.octets // _TICK_NS, _U32_MAX)

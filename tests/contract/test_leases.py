@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from typing import Protocol
@@ -217,6 +218,18 @@ def test_thousands_fit_into_one_batch_and_come_back(linux: LinuxMachine) -> None
     policed = (AddPolice(DOWN6, (first + place) << 64, bucket.name) for place, bucket in enumerate(named))
     linux.leases.apply((*map(AddBucket, named), *policed))
     assert len(linux.leases.policed(DOWN6)) == len(linux.leases.buckets()) == 1_000
+
+
+def test_what_the_packet_path_writes_is_seen_until_it_times_out(linux: LinuxMachine) -> None:
+    linux._run("ip", "-n", linux.name, "link", "set", "lo", "up")
+    hook = "type filter hook output priority mangle"
+    linux.nft(f"table inet edged {{\n chain seen {{\n {hook}\n update @{DOWN.heavy} {{ ip daddr timeout 1s }}\n }}\n }}\n")
+    linux._run("ip", "netns", "exec", linux.name, "bash", "-c", "echo > /dev/udp/127.0.0.1/9; echo > /dev/udp/127.0.0.2/9")
+    assert linux.leases.heavy(DOWN) == {int(ip_address("127.0.0.1")), int(ip_address("127.0.0.2"))}
+    until = time.monotonic() + 10
+    while linux.leases.heavy(DOWN) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert linux.leases.heavy(DOWN) == frozenset()
 
 
 def test_keys_of_ipv6_are_networks() -> None:
