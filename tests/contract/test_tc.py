@@ -14,7 +14,7 @@ from edged.queueing.diff import diff
 from edged.queueing.observed import ForeignRoot, KernelDefault, ObservedDevice, OurRoot
 from edged.queueing.plan import AddClass, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveRoot
 from edged.queueing.render import render
-from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Lease, Rate, Shaper, Tree
+from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
 from tests.contract.queueing import DEVICES, FakeQueueing, LinuxQueueing, QueueingMachine
 from tests.tiers import missing_for_namespaces, require
 
@@ -92,6 +92,19 @@ def test_a_pool_grows_and_shrinks_in_place(machine: QueueingMachine) -> None:
         assert diff((Tree(changed),), machine.control.observe()) == Plan()
 
 
+@pytest.mark.parametrize("leaf", [Leaf.CAKE, Leaf.FQ_CODEL])
+def test_leaves_are_given_kept_and_taken_back(machine: QueueingMachine, leaf: Leaf) -> None:
+    if leaf not in machine.control.capabilities().leaves:
+        pytest.skip(f"this kernel has no {leaf.value}: Debian's stock kernel has")
+    for desired in (replace(LAN, leaf=leaf), LAN, replace(LAN, leaf=leaf, pool=30)):
+        enforce(machine.control, Tree(desired))
+        assert diff((Tree(desired),), machine.control.observe()) == Plan()
+        # a leaf's own classes are no part of the tree
+        assert {use.classid for use in machine.control.statistics("lan0")} == {LINE, *desired.classes}
+    machine.control.apply((RemoveRoot("lan0"),))
+    assert device(machine.control, "lan0").root == KernelDefault()
+
+
 def test_a_foreign_root_stays_until_it_is_named(machine: QueueingMachine) -> None:
     machine.take_root("lan0")
     foreign = ForeignRoot("lan0", "tbf")
@@ -158,15 +171,15 @@ def test_statistics_of_each_class(machine: QueueingMachine) -> None:
 
 
 def test_the_commands_make_the_same_tree(linux: LinuxQueueing) -> None:
-    trees = (Tree(LAN, (Lease(LAN.classes[0], MBIT),)), Tree(WAN))
+    leaf = best_leaf(linux.control.capabilities().leaves, LAN.pool)
+    trees = (Tree(replace(LAN, leaf=leaf), (Lease(LAN.classes[0], MBIT),)), Tree(WAN))
     for line in render(trees).splitlines():
         linux.run(*line.split())
     assert diff(trees, linux.control.observe()) == Plan()
-    by_hand = linux.run("tc", "-d", "class", "show", "dev", "lan0"), linux.run("tc", "-d", "class", "show", "dev", "wan0")
+    by_hand = [linux.run("tc", "-d", what, "show", "dev", name) for what in ("qdisc", "class") for name in DEVICES]
     enforce(linux.control)
     enforce(linux.control, *trees)
-    by_us = linux.run("tc", "-d", "class", "show", "dev", "lan0"), linux.run("tc", "-d", "class", "show", "dev", "wan0")
-    assert by_us == by_hand
+    assert [linux.run("tc", "-d", what, "show", "dev", name) for what in ("qdisc", "class") for name in DEVICES] == by_hand
 
 
 def test_the_probe_agrees_with_tc_and_changes_nothing(linux: LinuxQueueing) -> None:
