@@ -88,7 +88,7 @@ class LinuxTrafficControl:
             qdisc = decode_qdisc(body)
             if qdisc.parent is None:
                 roots[qdisc.ifindex] = qdisc
-            else:
+            elif qdisc.handle:
                 leaves[qdisc.ifindex, qdisc.handle] = qdisc.kind
         return tuple(
             ObservedDevice(link.name, link.queue_length, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links

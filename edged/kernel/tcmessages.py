@@ -185,19 +185,19 @@ def decode_class(body: bytes | memoryview) -> Class | None:
 def decode_use(body: memoryview) -> ClassUse:
     """What a class has done. Read in place, for this is asked of thousands of classes every second."""
     octets = packets = backlog = drops = 0
-    at, end = TCMSG.size, len(body)
+    at, end, inside = TCMSG.size, len(body), False
     while at + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(body, at)
         if length < 4 or at + length > end:
             break
-        if kind & _KIND == _TCA_STATS2:
-            at, end = at + 4, at + length  # go on inside
-            continue
-        if end < len(body):
+        if inside:
             if kind == _STATS_BASIC and length >= 4 + _BASIC.size:
                 octets, packets = _BASIC.unpack_from(body, at + 4)
             elif kind == _STATS_QUEUE and length >= 4 + _QUEUE.size:
                 _, backlog, drops = _QUEUE.unpack_from(body, at + 4)
+        elif kind & _KIND == _TCA_STATS2:
+            at, end, inside = at + 4, at + length, True
+            continue
         at += (length + 3) & ~3
     return ClassUse(_classid(TCMSG.unpack_from(body)[2]), octets, packets, drops, backlog)
 

@@ -50,7 +50,8 @@ def _additions(tree: Tree, device: ObservedDevice) -> Iterator[Addition]:
     steps = [*_root(device), *_classes(tree, _classes_of(device))]
     makes_leaves = tree.shaper.leaf is Leaf.PFIFO and any(isinstance(step, AddClass | RemoveLeaf) for step in steps)
     if makes_leaves and device.queue_length != PFIFO_PACKETS:
-        # The leaves keep the length that they are made with, so the device can have its own again after.
+        # The leaves keep the length that they are made with, so the device can have its own again after. Where edged dies in
+        # between it stays short, which matters to nothing but qdiscs made later.
         yield SetQueueLength(device.name, PFIFO_PACKETS)
         yield from steps
         yield SetQueueLength(device.name, device.queue_length)
