@@ -22,15 +22,16 @@ MAY_KNOW = {
     "interfaces": set(),
     "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
+    "queueing": {"addresses", "ruleset"},
     "config": {"addresses", "errors", "interfaces", "origin"},
     "policies": {"addresses", "config", "origin", "packed", "ruleset"},
-    "kernel": {"addresses", "errors", "packed", "ruleset"},
+    "kernel": {"addresses", "errors", "packed", "queueing", "ruleset"},
     "enforce": {"errors", "kernel", "ruleset"},
     "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "subscribers", "packed", "interfaces", "ruleset", "packet", "policies")
+PURE = ("origin", "errors", "addresses", "subscribers", "packed", "interfaces", "queueing", "ruleset", "packet", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),

@@ -1,0 +1,102 @@
+"""From observed to desired queueing: the only place that knows verbs. Another program's tree is never touched unless named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from edged.queueing.observed import ForeignRoot, KernelDefault, ObservedClass, ObservedDevice, OurRoot
+from edged.queueing.plan import (
+    AddClass,
+    Addition,
+    AddLeaf,
+    AddRoot,
+    ChangeClass,
+    MissingDevice,
+    Plan,
+    Removal,
+    RemoveClass,
+    RemoveLeaf,
+    RemoveRoot,
+    ReplaceForeignRoot,
+    SetQueueLength,
+)
+from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, Tree
+
+
+def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing: frozenset[ForeignRoot] = frozenset()) -> Plan:
+    """What makes the observed devices the desired ones; edged's trees on other devices go.
+
+    A foreign root is an obstacle, unless it is one of those that the operator has said may be replaced.
+    """
+    present = {device.name: device for device in observed}
+    trees = {tree.shaper.device: tree for tree in desired}
+    additions: list[Addition] = []
+    removals: list[Removal] = []
+    obstacles: list[ForeignRoot | MissingDevice] = []
+    for name, tree in trees.items():
+        if (device := present.get(name)) is None:
+            obstacles.append(MissingDevice(name))
+        elif isinstance(device.root, ForeignRoot) and device.root not in replacing:
+            obstacles.append(device.root)
+        else:
+            additions += _additions(tree, device)
+            removals += _surplus(tree, device)
+    removals += [RemoveRoot(name) for name, device in present.items() if name not in trees and isinstance(device.root, OurRoot)]
+    return Plan(tuple(additions), tuple(removals), tuple(obstacles))
+
+
+def _additions(tree: Tree, device: ObservedDevice) -> Iterator[Addition]:
+    steps = [*_root(device), *_classes(tree, _classes_of(device))]
+    makes_leaves = tree.shaper.leaf is Leaf.PFIFO and any(isinstance(step, AddClass | RemoveLeaf) for step in steps)
+    if makes_leaves and device.queue_length != PFIFO_PACKETS:
+        # The leaves keep the length that they are made with, so the device can have its own again after. Where edged dies in
+        # between it stays short, which matters to nothing but qdiscs made later.
+        yield SetQueueLength(device.name, PFIFO_PACKETS)
+        yield from steps
+        yield SetQueueLength(device.name, device.queue_length)
+    else:
+        yield from steps
+
+
+def _root(device: ObservedDevice) -> Iterator[Addition]:
+    match device.root:
+        case KernelDefault():
+            yield AddRoot(device.name)
+        case ForeignRoot(name, kind):
+            yield ReplaceForeignRoot(name, kind)
+        case OurRoot():
+            pass
+        case _:
+            assert_never(device.root)
+
+
+def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Addition]:
+    shaper = tree.shaper
+    leased = {lease.classid: lease.rate for lease in tree.leases}
+    yield from _class(shaper.device, LINE, ROOT, shaper.line, there.get(LINE))
+    for classid in shaper.classes:
+        found = there.get(classid)
+        yield from _class(shaper.device, classid, LINE, shaper.rate(leased.get(classid, shaper.line)), found)
+        leaf = Leaf.PFIFO if found is None else found.leaf
+        if leaf is shaper.leaf:
+            continue
+        yield RemoveLeaf(shaper.device, classid) if shaper.leaf is Leaf.PFIFO else AddLeaf(shaper.device, classid, shaper.leaf)
+
+
+def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:
+    if found is None:
+        yield AddClass(device, classid, parent, rate)
+    elif (found.rate, found.ceil) != (rate, rate):
+        yield ChangeClass(device, classid, rate)
+
+
+def _surplus(tree: Tree, device: ObservedDevice) -> Iterator[Removal]:
+    """From the last on: classes that are of no use to the desired tree, also a stranger's in ours."""
+    for classid in sorted(_classes_of(device), reverse=True):
+        if classid != LINE and classid not in tree.shaper:
+            yield RemoveClass(device.name, classid)
+
+
+def _classes_of(device: ObservedDevice) -> dict[ClassId, ObservedClass]:
+    return {found.classid: found for found in device.root.classes} if isinstance(device.root, OurRoot) else {}

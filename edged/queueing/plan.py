@@ -1,0 +1,137 @@
+"""The steps from the observed to the desired queueing. The kernel takes them one by one: tc has no transactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from edged.queueing.observed import ForeignRoot
+from edged.queueing.tree import ClassId, OwnLeaf, Rate
+
+
+@dataclass(frozen=True, slots=True)
+class SetQueueLength:
+    """Set the device's txqueuelen; HTB's own leaves copy it when their class is made."""
+
+    device: str
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddRoot:
+    """Make our HTB the root; the kernel refuses where the root is another program's."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceForeignRoot:
+    """Make our HTB the root in place of another program's tree, which is gone with all its classes."""
+
+    device: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddClass:
+    """Make a class: the line's under the root, one of the pool under the line's."""
+
+    device: str
+    classid: ClassId
+    parent: ClassId
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeClass:
+    """Give a class another rate: to lease it, and to take it back."""
+
+    device: str
+    classid: ClassId
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class AddLeaf:
+    """Give a class a leaf in place of the one it has."""
+
+    device: str
+    classid: ClassId
+    leaf: OwnLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLeaf:
+    """Take a class's leaf away; HTB makes it a pfifo."""
+
+    device: str
+    classid: ClassId
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveClass:
+    """Remove a class with what waits in it; nothing may be given it any more."""
+
+    device: str
+    classid: ClassId
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRoot:
+    """Remove our tree; the kernel gives the device its default."""
+
+    device: str
+
+
+Addition = SetQueueLength | AddRoot | ReplaceForeignRoot | AddClass | ChangeClass | AddLeaf | RemoveLeaf
+Removal = RemoveClass | RemoveRoot
+Step = Addition | Removal
+
+
+@dataclass(frozen=True, slots=True)
+class MissingDevice:
+    """A device that is to be shaped is not there."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.device} is not there; nothing is shaped on it until it comes"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Additions come before what refers to classes, removals once nothing refers to them; obstacles are what is in the way."""
+
+    additions: tuple[Addition, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    obstacles: tuple[ForeignRoot | MissingDevice, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All of them in order."""
+        return self.additions + self.removals
+
+
+def describe(step: Step) -> str:
+    """What people call the step."""
+    match step:
+        case SetQueueLength(device, packets):
+            return f"{device}: txqueuelen {packets}"
+        case AddRoot(device):
+            return f"{device}: add the root htb"
+        case ReplaceForeignRoot(device, kind):
+            return f"{device}: replace the root {kind} by htb"
+        case AddClass(device, classid, _, rate):
+            return f"{device}: add class {classid}, {rate}"
+        case ChangeClass(device, classid, rate):
+            return f"{device}: change class {classid} to {rate}"
+        case AddLeaf(device, classid, leaf):
+            return f"{device}: add leaf {leaf.value} to class {classid}"
+        case RemoveLeaf(device, classid):
+            return f"{device}: remove the leaf of class {classid}"
+        case RemoveClass(device, classid):
+            return f"{device}: remove class {classid}"
+        case RemoveRoot(device):
+            return f"{device}: remove the root htb"
+        case _:
+            assert_never(step)
