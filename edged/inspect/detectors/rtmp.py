@@ -1,0 +1,31 @@
+"""RTMP: a client's opening, C0 and C1 (Adobe's RTMP specification 1.0, section 5.2)."""
+
+from __future__ import annotations
+
+from edged.inspect.sight import Detector, Found, Sight, TrafficClass
+from edged.ruleset.nodes import Transport
+
+_VERSION = b"\3"
+_OPENING = 1537  # C0 is a byte, C1 is 1536
+_ZERO = bytes(4)
+_FOUND = Found("rtmp", TrafficClass.STREAMING)
+
+
+def _rtmp(sight: Sight) -> Found | None:
+    """C1 holds zeros behind its time, or a player's version; in the second case its length and the answer must speak for it."""
+    payload = sight.payload
+    if len(payload) < _OPENING or _is_tpkt(payload):
+        return None
+    answered = sight.other[:1] == _VERSION
+    return _FOUND if len(payload) == _OPENING or answered or payload[5:9] == _ZERO else None
+
+
+def _is_tpkt(payload: bytes) -> bool:
+    """Whether the bytes are packets of RFC 1006, which begin with the same byte: RDP, H.323 and S7 do."""
+    if payload[1]:
+        return False
+    length = payload[2] << 8 | payload[3]
+    return 7 <= length <= len(payload) and payload[length : length + 2] in (b"", b"\3", b"\3\0")
+
+
+DETECTORS: tuple[Detector, ...] = (Detector("rtmp", Transport.TCP, _VERSION, _rtmp),)
