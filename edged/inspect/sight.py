@@ -49,11 +49,16 @@ class Sight(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a detector recognised; `peers` are endpoints that speak the same protocol, learnt from what was said."""
+    """What a detector recognised; `peers` are endpoints that speak the same protocol, learnt from what was said.
+
+    `names_more`: what the flow says next may name peers, as the answer to a tracker's or the DHT's question does. The class is
+    decided all the same; who learns peers goes on asking within the flow's budget.
+    """
 
     protocol: str  # bittorrent, gnutella, rtmp, ... for people and metrics' debug, never in a label
     traffic_class: TrafficClass
     peers: tuple[Endpoint, ...] = ()
+    names_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
