@@ -5,6 +5,8 @@ from __future__ import annotations
 MOST_BYTES = 16 << 10  # of a direction: in their order, and as much again that waits for what lies before it
 MOST_WAITING = 16  # segments
 
+REPEATED, APART = -1, -2  # what `Stream.take` answers in place of a place
+
 _SPACE = 1 << 32  # of sequence numbers (RFC 9293 section 3.4)
 _HALF = 1 << 31
 _MASK = _SPACE - 1
@@ -32,8 +34,11 @@ class Stream:
         """Bytes that are kept."""
         return len(self.data) + sum(len(segment) for _, segment in self._waiting) if self._waiting else len(self.data)
 
-    def take(self, sequence: int, segment: bytes) -> int | None:
-        """The place in `data` from which on this segment brought something; None where it brought nothing yet, or nothing new."""
+    def take(self, sequence: int, segment: bytes) -> int:
+        """The place in `data` from which on this segment, which is not empty, brought something.
+
+        REPEATED where all of it had come before. APART where it is not in `data`: something before it is missing, or `data` is full.
+        """
         before = len(self.data)
         if sequence == self._next and not self._waiting:
             self._append(segment)
@@ -42,7 +47,7 @@ class Stream:
             if ahead >= _HALF:
                 known = _SPACE - ahead
                 if known >= len(segment):
-                    return None
+                    return REPEATED
                 sequence, segment = self._next, segment[known:]
             elif ahead > MOST_BYTES:
                 # farther than what could be kept in between: what is missing will not be made up for
@@ -52,7 +57,7 @@ class Stream:
             self._waiting.append((sequence, segment))
             self._drain()
             self._bound()
-        return before if len(self.data) > before else None
+        return before if len(self.data) > before else APART
 
     def _append(self, segment: bytes) -> None:
         self._next = (self._next + len(segment)) & _MASK
