@@ -18,13 +18,15 @@ _IPV6 = Struct("!QQH")
 def ipv4_peers(packed: bytes) -> tuple[Endpoint, ...]:
     """The peers of a whole number of 6-byte entries; a rest is left aside."""
     size = min(len(packed) // IPV4_SIZE, _MOST) * IPV4_SIZE
-    return usable(Endpoint(False, address, port) for address, port in _IPV4.iter_unpack(packed[:size]))
+    return usable(Endpoint(is_ipv6=False, address=address, port=port) for address, port in _IPV4.iter_unpack(packed[:size]))
 
 
 def ipv6_peers(packed: bytes) -> tuple[Endpoint, ...]:
     """The peers of a whole number of 18-byte entries; a rest is left aside."""
     size = min(len(packed) // IPV6_SIZE, _MOST) * IPV6_SIZE
-    return usable(Endpoint(True, high << 64 | low, port) for high, low, port in _IPV6.iter_unpack(packed[:size]))
+    return usable(
+        Endpoint(is_ipv6=True, address=high << 64 | low, port=port) for high, low, port in _IPV6.iter_unpack(packed[:size])
+    )
 
 
 def usable(peers: Iterable[Endpoint]) -> tuple[Endpoint, ...]:

@@ -1,7 +1,7 @@
 """The BitTorrent DHT (BEP 5): bencoded queries, replies and errors over UDP.
 
-Bencoding sorts keys, so what stands before a node's identifier is known: the dictionary of arguments or of return values, in front
-of it the requester's address (BEP 42), and within it `cas` (BEP 44) or the filters of a scrape (BEP 33).
+Bencoding sorts keys, so what stands before a node's identifier is known: the requester's address (BEP 42), the dictionary of
+arguments or of return values, and in that `cas` (BEP 44) or the filters of a scrape (BEP 33).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """eDonkey and eMule over TCP: protocol byte, length of 32 bits, opcode.
 
-One direction is enough where it introduces itself, since an introduction has a structure; of anything else both directions must be
-framed so. Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), sections 6.2, 6.4 and 6.5. What eMule obfuscates is
-not recognised.
+One direction is enough where it introduces itself, since an introduction has a structure; of anything else both directions must
+be framed so. Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), sections 6.2, 6.4 and 6.5. What eMule obfuscates
+is not recognised.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from edged.inspect.sight import Detector, Found, Sight, TrafficClass
 from edged.ruleset.nodes import Transport
 
 _EDONKEY, _EMULE, _PACKED = 0xE3, 0xC5, 0xD4
-_PROTOCOLS = frozenset((_EDONKEY, _EMULE, _PACKED))
 _FRAME = 6
 _LONGEST = 2_000_000  # eMule discards longer ones
-_ZLIB = 0x78
+_ZLIB = b"\x78"
 
 _LOGIN, _HELLO_ANSWER = 0x01, 0x4C  # 0x01 is a client's login to a server and its greeting to a client
-_EDONKEY_OPCODES = frozenset(
-    (0x01, 0x05, 0x14, 0x15, 0x16, 0x19, 0x1C, *range(0x32, 0x36), 0x38, *range(0x40, 0x45), *range(0x46, 0x52))
-    + (0x52, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5C)
-)
-_EMULE_OPCODES = frozenset((0x01, 0x02, 0x40, 0x60, 0x61, *range(0x81, 0x88), *range(0x90, 0xA9)))
+_TO_SERVERS = (0x01, 0x14, 0x15, 0x16, 0x19, 0x1C)
+_FROM_SERVERS = (0x05, *range(0x32, 0x36), 0x38, *range(0x40, 0x45))
+_BETWEEN_CLIENTS = (0x01, *range(0x46, 0x53), *range(0x54, 0x5A), 0x5C)
+_EXTENDED = (0x01, 0x02, 0x40, 0x60, 0x61, *range(0x81, 0x88), *range(0x90, 0xA9))
+_OPCODES = {
+    _EDONKEY: frozenset(_TO_SERVERS + _FROM_SERVERS + _BETWEEN_CLIENTS),
+    _EMULE: frozenset(_EXTENDED),
+    _PACKED: frozenset(_TO_SERVERS + _FROM_SERVERS + _BETWEEN_CLIENTS + _EXTENDED),
+}
 
 _FOUND = Found("edonkey", TrafficClass.P2P)
 
@@ -36,17 +39,15 @@ def _edonkey(sight: Sight) -> Found | None:
 
 def _is_framed(stream: bytes) -> bool:
     """Whether a message begins the stream and, where it ends in it, another one follows."""
-    if len(stream) < _FRAME or stream[0] not in _PROTOCOLS:
+    if len(stream) < _FRAME or stream[5] not in _OPCODES.get(stream[0], ()):
         return False
-    protocol, opcode, length = stream[0], stream[5], int.from_bytes(stream[1:5], "little")
+    length = int.from_bytes(stream[1:5], "little")
     if not 0 < length <= _LONGEST:
         return False
     following = stream[5 + length : 6 + length]
-    if following and following[0] not in _PROTOCOLS:
+    if following and following[0] not in _OPCODES:
         return False
-    if protocol == _PACKED:
-        return stream[6:7] == bytes((_ZLIB,)) and opcode in _EDONKEY_OPCODES | _EMULE_OPCODES
-    return opcode in (_EDONKEY_OPCODES if protocol == _EDONKEY else _EMULE_OPCODES)
+    return stream[0] != _PACKED or stream[6:7] == _ZLIB
 
 
 def _introduces(stream: bytes) -> bool:
@@ -63,4 +64,4 @@ def _introduces(stream: bytes) -> bool:
     return is_tag_list(stream, 28) or (stream[6:7] == b"\x10" and is_tag_list(stream, 29))
 
 
-DETECTORS: tuple[Detector, ...] = (Detector("edonkey", Transport.TCP, bytes(sorted(_PROTOCOLS)), _edonkey),)
+DETECTORS: tuple[Detector, ...] = (Detector("edonkey", Transport.TCP, bytes(_OPCODES), _edonkey),)

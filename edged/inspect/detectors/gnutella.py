@@ -12,8 +12,8 @@ from edged.ruleset.nodes import Transport
 
 _HANDSHAKE = re.compile(rb"GNUTELLA(?: CONNECT/0\.\d|/0\.\d \d{3} | (?:OK|PONG|PING))")
 _PUSHED = re.compile(rb"GIV \d{1,10}:[0-9A-Fa-f]{32}/")
-_BY_HASH = re.compile(rb"(?:GET|HEAD) /uri-res/N2[RX]\?urn:(?:sha1|bitprint):[A-Z2-7]{32}", re.IGNORECASE)
-_BY_INDEX = re.compile(rb"(?:GET|HEAD) /get/\d{1,10}/[^\r\n]{1,512} HTTP/1\.\d\r\n")
+_BY_HASH = re.compile(rb"GET /uri-res/N2[RX]\?urn:(?:sha1|bitprint):[A-Z2-7]{32}", re.IGNORECASE)
+_BY_INDEX = re.compile(rb"GET /get/\d{1,10}/[^\r\n]{1,512} HTTP/1\.\d\r\n")
 _HEADER = re.compile(rb"\r\nX-(?:Gnutella-|Queue: |NAlt: |FAlt: |FW-Node-Info: )", re.IGNORECASE)
 _LONGEST_HEAD = 4096
 
@@ -22,15 +22,14 @@ _FOUND = Found("gnutella", TrafficClass.P2P)
 
 def _request(sight: Sight) -> Found | None:
     payload = sight.payload
-    if payload.startswith(b"GNUTELLA"):
+    start = payload[:9]
+    if start in (b"GNUTELLA ", b"GNUTELLA/"):
         return _FOUND if _HANDSHAKE.match(payload) else None
-    if payload.startswith(b"GIV "):
-        return _FOUND if _PUSHED.match(payload) else None
-    if sight.fresh >= _LONGEST_HEAD:
-        return None
-    if _BY_HASH.match(payload):
-        return _FOUND
-    return _FOUND if b" /get/" in payload[:10] and _BY_INDEX.match(payload) and _has_header(payload) else None
+    if start == b"GET /uri-":
+        return _FOUND if _BY_HASH.match(payload) else None
+    if start == b"GET /get/":
+        return _FOUND if _BY_INDEX.match(payload) and _has_header(payload) else None
+    return _FOUND if start.startswith(b"GIV ") and _PUSHED.match(payload) else None
 
 
 def _answer(sight: Sight) -> Found | None:

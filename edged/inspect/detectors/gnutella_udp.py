@@ -1,7 +1,7 @@
 """Gnutella and Gnutella2 over UDP.
 
-- A Gnutella message (0.6 draft, section 2.2.1) is a header whose length field takes in the whole datagram, so 32 bits tell it from
-  chance; each type's payload is looked at besides.
+- A Gnutella message (0.6 draft, section 2.2.1) is a header whose length field takes in the whole datagram, so 32 bits tell it
+  from chance; each type's payload is looked at besides.
 - The semi-reliable layer (G2 UDP transceiver, and its twin for Gnutella) has a tag and a fragment's place.
 
 Types and layouts beyond the draft: GGEP 0.51; vendor messages (LIME/11, LIME/12: out-of-band hits); "Gnutella UDP Traffic
@@ -61,7 +61,7 @@ def _fits(kind: int, payload: bytes) -> bool:
     if kind == _QUERY:  # flags, and a search string that NUL ends
         return len(body) >= 3 and body.find(b"\0", 2) >= 0 and _is_search(body)
     if kind == _HIT:  # number of hits, port, address, speed, results, identifier
-        return len(body) >= 11 + 10 + 16 and 0 < body[0]
+        return len(body) >= 11 + 10 + 16 and body[0] > 0
     if kind == _PUSH:  # identifier, file index, address, port
         return len(body) == 26 or (len(body) > 26 and is_ggep(body[26:]))
     return _is_vendor_message(body)

@@ -1,8 +1,8 @@
 """Kad, the DHT of eMule, over UDP: protocol byte, opcode, and a structure of its own for each opcode.
 
 Nothing in a message says Kad but its first two bytes, so a message is enough by itself only where its structure leaves chance no
-room; of others the datagram before, the other way, must be a message too. Numbers are little-endian. Source: the messages of eMule
-0.50 and aMule 2.3, as their public descriptions list them. What eMule obfuscates is not recognised.
+room; of others the datagram before, the other way, must be a message too. Numbers are little-endian. Source: the messages of
+eMule 0.50 and aMule 2.3, as their public descriptions list them. What eMule obfuscates is not recognised.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _is_certain(datagram: bytes) -> bool:
     return datagram[0] == _KAD and _has_structure(datagram[1], datagram[2:])
 
 
-def _has_structure(opcode: int, body: bytes) -> bool:  # noqa: C901 - one line an opcode
+def _has_structure(opcode: int, body: bytes) -> bool:
     size = len(body)
     if opcode == _REQUEST:  # how many contacts, target, receiver
         return size == 33 and body[0] & 0x1F in (2, 4, 11)

@@ -13,7 +13,7 @@ from edged.ruleset.nodes import Transport
 _KEY = slice(2, 6)
 _FIRST = slice(6, 11)
 _GREETING = b"\x01\0\0\0\x61"
-_TLS = b"\x16\x03"
+_TLS = (b"\x16\x03", b"\x17\x03")
 
 _FOUND = Found("winny", TrafficClass.P2P)
 
@@ -35,17 +35,19 @@ def rc4(key: bytes, data: bytes) -> bytes:
     state = list(range(256))
     stretched = key * (256 // len(key) + 1)
     j = 0
-    for i in range(256):
+    for i, byte in enumerate(stretched[:256]):
         swapped = state[i]
-        j = (j + swapped + stretched[i]) & 0xFF
-        state[i], state[j] = state[j], swapped
+        j = (j + swapped + byte) & 0xFF
+        state[i] = state[j]
+        state[j] = swapped
     out = bytearray()
     i = j = 0
     for byte in data:
         i = (i + 1) & 0xFF
         swapped = state[i]
         j = (j + swapped) & 0xFF
-        state[i], state[j] = state[j], swapped
+        state[i] = state[j]
+        state[j] = swapped
         out.append(byte ^ state[(state[i] + swapped) & 0xFF])
     return bytes(out)
 
