@@ -11,9 +11,9 @@ from edged.inspect.sight import TrafficClass
 class Decision(NamedTuple):
     """What a flow is, as far as is known.
 
-    `traffic_class` is None for a flow of neither class. `protocol` is a detector's word, or tls, quic, http, dns; empty where none
-    was recognised. `host` is the name that was seen; it is for the caller's memory, never for a log, a metric or a file that
-    edged writes unasked. Where it is `final`, no later packet of the flow changes it; before that one may.
+    `traffic_class` is None for a flow of neither class. `protocol` is a detector's word, or tls, quic, http, dns; empty where
+    none was recognised. `host` is the name that was seen; it is for the caller's memory, never for a log, a metric or a file
+    that edged writes unasked. Where it is `final`, no later packet of the flow changes it; before that one may.
     """
 
     traffic_class: TrafficClass | None

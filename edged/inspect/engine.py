@@ -12,7 +12,7 @@ from edged.inspect.allowance import Allowance
 from edged.inspect.decision import Counts, Decision
 from edged.inspect.detectors.mse import may_be_mse
 from edged.inspect.endpoints import Endpoints
-from edged.inspect.flows import MOST_BYTES, MOST_FLOWS, Flow, Flows, Key
+from edged.inspect.flows import MOST_BYTES, MOST_FLOWS, Flow, Flows
 from edged.inspect.judge import BUDGET, LONG_BUDGET, SECOND, Judge
 from edged.inspect.names import dns
 from edged.inspect.names.answers import Hello
@@ -73,7 +73,7 @@ class Inspector:
         that is decided is answered for with each of its packets.
         """
         # fmt: off
-        (family, source, destination, protocol, source_port, destination_port, flags, sequence, _, _, _, _, fragment, _, _, _, _, _,
+        (family, source, destination, protocol, source_port, destination_port, flags, _, _, _, _, _, fragment, _, _, _, _, _,
          at, end, _) = packet
         # fmt: on
         if protocol != TCP and protocol != UDP:  # noqa: PLR1714  a membership test takes longer
@@ -85,37 +85,28 @@ class Inspector:
             return None
         is_low = source < destination or (source == destination and source_port <= destination_port)
         kind = protocol + 256 if family is _IPV6 else protocol
-        # fmt: off
-        key = (source, destination, source_port, destination_port, kind) if is_low else (
-               destination, source, destination_port, source_port, kind)
-        # fmt: on
+        if is_low:
+            key = (source, destination, source_port, destination_port, kind)
+        else:
+            key = (destination, source, destination_port, source_port, kind)
         flow = self._flows.get(key)
-        if flow is None:
-            flow = self._begin(key, client_is_low=is_low)
+        if flow is None or _is_over(flow, now, packet):
+            flow = self._flows.begin(key, Flow(BUDGET, client_is_low=is_low))
+            self._counts.flows += 1
         else:
             self._flows.use(key)
-            if flags is None:
-                if now - flow.seen > UDP_IDLE:
-                    flow = self._begin(key, client_is_low=is_low)
-            elif flags & _SYN_ACK == _SYN and sequence != flow.syn:
-                flow = self._begin(key, client_is_low=is_low)
             decision = flow.decision
             if decision is not None and decision.final:
                 flow.seen = now
                 return decision
         flow.seen = now
+        side = int(is_low != flow.client_is_low)
         if flags is None:
             if at < end:
-                self._datagram(now, flow, int(is_low != flow.client_is_low), packet, data[at : min(end, at + LONGEST)])
+                self._datagram(now, flow, side, packet, data[at : min(end, at + LONGEST)])
         elif at < end or flags & _SYN:
-            self._segment(now, flow, int(is_low != flow.client_is_low), packet, data[at:end])
+            self._segment(now, flow, side, packet, data[at:end])
         return flow.decision
-
-    def _begin(self, key: Key, *, client_is_low: bool) -> Flow:
-        flow = Flow(BUDGET, client_is_low=client_is_low)
-        self._flows.add(key, flow)
-        self._counts.flows += 1
-        return flow
 
     def _segment(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
         """A TCP segment that has a SYN or payload; `side` is 0 where it comes from the client, 1 from the server."""
@@ -206,10 +197,18 @@ class Inspector:
             self._judge.found(now, flow, _ENCRYPTED)
 
     def _settle(self, flow: Flow) -> None:
-        """What is to be done once a packet's payload has been looked at."""
+        """End what a packet's payload was looked at for."""
         if flow.number >= flow.budget and not flow.is_decided:
             self._judge.spent(flow)
         self._flows.account(flow)
+
+
+def _is_over(flow: Flow, now: int, packet: Decoded) -> bool:
+    """Whether the packet begins another flow between the same ends."""
+    flags = packet.flags
+    if flags is None:
+        return now - flow.seen > UDP_IDLE
+    return flags & _SYN_ACK == _SYN and packet.sequence != flow.syn
 
 
 def _sight(flow: Flow, side: int, packet: Decoded, payload: bytes, other: bytes, fresh: int, *, from_start: bool) -> Sight:

@@ -93,14 +93,15 @@ class Flows:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def add(self, key: Key, flow: Flow) -> None:
-        """Remember a flow, in place of any other of the key."""
+    def begin(self, key: Key, flow: Flow) -> Flow:
+        """Remember a flow, in place of any other of the key, and give it back."""
         former = self._flows.pop(key, None)
         if former is not None:
             self.held -= former.held
         elif len(self._flows) >= self._most_flows:
             self._drop_eldest()
         self._flows[key] = flow
+        return flow
 
     def account(self, flow: Flow) -> None:
         """Take note of what a flow in use holds now."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edged.inspect.names import dns, http, tls
-from edged.inspect.names.answers import NeedMore
+from edged.inspect.names.answers import Hello, NeedMore
 
 DNS_PORT = 53
 
@@ -45,7 +45,7 @@ def tcp_opening(stream: bytes, fresh: int, port: int) -> Opening | Incomplete | 
     first = stream[0]
     if first == _TLS_HANDSHAKE:
         hello = tls.opening(stream)
-        if isinstance(hello, tls.Hello):
+        if isinstance(hello, Hello):
             return Opening("tls", hello.name, goes_on=False)
         return _INCOMPLETE_HELLO if isinstance(hello, NeedMore) else None
     if port == DNS_PORT:

@@ -37,7 +37,7 @@ class Stream:
     def take(self, sequence: int, segment: bytes) -> int:
         """The place in `data` from which on this segment, which is not empty, brought something.
 
-        REPEATED where all of it had come before. APART where it is not in `data`: something before it is missing, or `data` is full.
+        REPEATED where all of it had come before; APART where it is not in `data`, which is full, or misses what is before it.
         """
         before = len(self.data)
         if sequence == self._next and not self._waiting:

@@ -26,7 +26,11 @@ _MEDIA_TYPES = frozenset(
         *("application/vnd.apple.mpegurl", "application/x-mpegurl", "application/mpegurl"),  # HLS: RFC 8216 section 4
         *("application/dash+xml", "application/vnd.ms-sstr+xml", "application/f4m+xml"),
         *("application/mp4", "application/ogg", "application/vnd.rn-realmedia", "application/x-mms-framed"),
-        *("application/x-fcs", "application/x-rtsp-tunnelled", "application/vnd.yt-ump"),  # RTMP and RTSP tunnelled, and YouTube's own
+        *(
+            "application/x-fcs",
+            "application/x-rtsp-tunnelled",
+            "application/vnd.yt-ump",
+        ),  # RTMP and RTSP tunnelled, and YouTube's own
     )
 )
 _PLAYLISTS = (b"#EXTM3U", b"<MPD ", b'<?xml version="1.0" encoding="UTF-8"?>\n<MPD ')

@@ -21,11 +21,12 @@ def _rtmp(sight: Sight) -> Found | None:
 
 
 def _is_tpkt(payload: bytes) -> bool:
-    """Whether the bytes are packets of RFC 1006, which begin with the same byte: RDP, H.323 and S7 do."""
-    if payload[1]:
-        return False
+    """Whether a packet of RFC 1006, which begins with the same byte, comes first: RDP, H.323 and S7 do so.
+
+    Another packet follows it, or TLS, to which RDP changes once it is agreed on.
+    """
     length = payload[2] << 8 | payload[3]
-    return 7 <= length <= len(payload) and payload[length : length + 2] in (b"", b"\3", b"\3\0")
+    return not payload[1] and 7 <= length <= len(payload) and payload[length : length + 1] in (b"", _VERSION, b"\x16")
 
 
 DETECTORS: tuple[Detector, ...] = (Detector("rtmp", Transport.TCP, _VERSION, _rtmp),)

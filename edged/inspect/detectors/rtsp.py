@@ -7,9 +7,7 @@ import re
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
 from edged.ruleset.nodes import Transport
 
-_METHODS = (
-    rb"DESCRIBE|ANNOUNCE|GET_PARAMETER|OPTIONS|PAUSE|PLAY_NOTIFY|PLAY|RECORD|REDIRECT|SETUP|SET_PARAMETER|TEARDOWN"  # both versions'
-)
+_METHODS = rb"DESCRIBE|ANNOUNCE|GET_PARAMETER|OPTIONS|PAUSE|PLAY_NOTIFY|PLAY|RECORD|REDIRECT|SETUP|SET_PARAMETER|TEARDOWN"
 # The scheme decides where a segment ends within the URI; OPTIONS * has none, and the version decides
 _REQUEST = re.compile(rb"(?:%b) (?:rtsp[us]?://|\S{1,2048} RTSP/[12]\.0\r\n)" % _METHODS)
 _RESPONSE = re.compile(rb"RTSP/[12]\.0 [1-5][0-9]{2} ")

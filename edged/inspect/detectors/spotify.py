@@ -1,7 +1,7 @@
 """Spotify's own protocol over TCP: the client's first message, as described in librespot's docs/connection.md.
 
-`00 04`, the length of the whole message in four bytes, then a protobuf message ClientHello. Its fields have the numbers 10, 20 and so
-on to 80, so the tags alone tell it: the first is 10, the build of the client, and 50, the key exchange, must be there.
+`00 04`, the length of the whole message in four bytes, then a protobuf message ClientHello. Its fields have the numbers 10, 20
+and so on to 80, so the tags alone tell it: the first is 10, the build of the client, and 50, the key exchange, must be there.
 """
 
 from __future__ import annotations
