@@ -91,7 +91,7 @@ def response_head(data: bytes) -> Response | NeedMore | NotHttp:
     while True:
         stop = data.find(b"\n", start, start + _LONGEST_LINE)
         if stop < 0:
-            return NEED_MORE if _is_cut_status(data[start:]) else NOT_HTTP
+            return NEED_MORE if len(data) < LONGEST and _is_cut_status(data[start:]) else NOT_HTTP
         found = _STATUS.fullmatch(data[start:stop].removesuffix(b"\r"))
         if found is None:
             return NOT_HTTP
