@@ -66,6 +66,14 @@ class Inspector:
             refused_decryptions=self._allowance.refused,
         )
 
+    @property
+    def held(self) -> int:
+        """Bytes of payload that are kept now."""
+        return self._flows.held
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
     def feed(self, now: int, packet: Decoded, data: bytes) -> Decision | None:
         """What the packet's flow is, as far as is known with it; None while nothing is.
 
@@ -127,7 +135,8 @@ class Inspector:
         answering = flow.streams[1 - side]
         other, is_whole = (b"", True) if answering is None else (answering.data, answering.is_whole)
         if place == APART:
-            # What is missing may never come; a message that begins with a segment, as HTTP's do, is recognised all the same
+            # What is missing may come; if not, a message that begins with a segment, as HTTP's do, is recognised all the same
+            flow.budget = LONG_BUDGET
             sight = _sight(flow, side, packet, payload[:LONGEST], other, 0, from_start=False)
         else:
             sight = _sight(flow, side, packet, stream.data, other, place, from_start=is_whole and stream.is_whole)

@@ -21,6 +21,7 @@ MAY_KNOW = {
     "interfaces": set(),
     "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
+    "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "origin"},
     "policies": {"addresses", "config", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "packed", "ruleset"},
@@ -29,7 +30,7 @@ MAY_KNOW = {
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "packed", "interfaces", "ruleset", "packet", "policies")
+PURE = ("origin", "errors", "addresses", "packed", "interfaces", "ruleset", "packet", "inspect", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),

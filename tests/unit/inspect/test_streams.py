@@ -42,8 +42,8 @@ def test_of_bytes_that_come_twice_the_first_copy_counts() -> None:
     assert stream.data == b"abcdefghijkl"
 
 
-@given(st.lists(spans, min_size=1, max_size=MOST_WAITING), st.randoms(use_true_random=False))
-def test_whatever_the_order_and_the_overlaps_the_bytes_are_those_that_came_first(parts: list[tuple[int, int]], chance: object) -> None:
+@given(st.lists(spans, min_size=1, max_size=MOST_WAITING))
+def test_whatever_the_order_and_the_overlaps_the_bytes_are_those_that_came_first(parts: list[tuple[int, int]]) -> None:
     stream = begun()
     came: dict[int, int] = {}
     for index, (begin, end) in enumerate(parts):

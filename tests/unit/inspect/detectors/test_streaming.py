@@ -58,7 +58,15 @@ def hello(*fields: bytes) -> bytes:
     return b"\0\4" + struct.pack("!I", 6 + len(body)) + body
 
 
-SPOTIFY_FIELDS = (field(10, b"\x50\x02"), field(20), field(30), field(40), field(50, bytes(100)), field(60, bytes(16)), field(70, b"\x1e"))
+SPOTIFY_FIELDS = (
+    field(10, b"\x50\x02"),
+    field(20),
+    field(30),
+    field(40),
+    field(50, bytes(100)),
+    field(60, bytes(16)),
+    field(70, b"\x1e"),
+)
 SPOTIFY = hello(*SPOTIFY_FIELDS)
 
 OK = b"HTTP/1.1 200 OK\r\nServer: s\r\n"
