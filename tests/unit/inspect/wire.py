@@ -34,7 +34,7 @@ class Wire:
         else:
             packed = ip_address(destination).packed
             data = ipv4(transport, protocol, source=source)
-            data = data[:16] + packed + data[20:]
+            data = data[:16] + packed + data[20:]  # the checksum is the stack's business, not the inspector's
         return self.inspector.feed(self.now, decoded(data, RAW), data)
 
     def udp(self, payload: bytes, side: int = 0) -> Decision | None:

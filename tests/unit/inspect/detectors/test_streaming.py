@@ -81,7 +81,13 @@ def get(target: str, fields: str = "") -> bytes:
 
 
 RECOGNISED = {
-    "rtmp": [Said(TCP, RTMP), Said(TCP, RTMP_FLASH), Said(TCP, RTMP_FLASH + RANDOM, b"\3"), Said(TCP, RTMP + b"and C2")],
+    "rtmp": [
+        Said(TCP, RTMP),
+        Said(TCP, RTMP_FLASH),
+        Said(TCP, RTMP_FLASH + RANDOM, b"\3"),
+        Said(TCP, RTMP + b"and C2"),
+        Said(TCP, RTMP_FLASH + RANDOM + bytes(8)),
+    ],
     "rtsp": [
         Said(TCP, b"DESCRIBE rtsp://a.example/x RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
         Said(TCP, b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
@@ -98,7 +104,7 @@ RECOGNISED = {
         Said(TCP, OK + b"ICY-Name: Radio\r\n\r\n"),
     ],
     "http-media": [
-        *(Said(TCP, get(target)) for target in ("/a.m3u8", "/v/1.mpd?x=y", "/v/7.m4s", "/v/init.mp4", "/v/init-2.mp4")),
+        *(Said(TCP, get(target)) for target in ("/a.m3u8", "/v/1.mpd?x=y", "/v/7.m4s", "/v/init.mp4", "/film.WebM?x")),
         Said(TCP, get("http://a.example/x.isml/Manifest")),
         Said(TCP, get("/x.ism/QualityLevels(100)/Fragments(video=0)")),
         Said(TCP, get("/") + get("/a.m3u8"), b"", len(get("/"))),
@@ -109,6 +115,8 @@ RECOGNISED = {
         Said(TCP, response("text/plain", b"#EXTM3U\n#EXT-X-VERSION:3\n")),
         Said(TCP, OK + b"\r\n<MPD xmlns="),
         Said(TCP, response("application/octet-stream", b"\0\0\0\x18stypmsdh")),
+        Said(TCP, response("application/octet-stream", b"1f40;x=y\r\n\0\0\0\x10moof")),
+        Said(TCP, response("application/octet-stream", b'<?xml version="1.0"?>\n<MPD>')),
     ],
 }
 
@@ -133,9 +141,11 @@ NOT_RECOGNISED = {
     "a page about icecast": Said(TCP, response("text/html", b"\r\nicy-name: x\r\n")),
     "HTTP for a page": Said(TCP, get("/watch?v=a.m3u8")),
     "a script in TypeScript": Said(TCP, get("/app/main.ts")),
-    "a video that may not be there": Said(TCP, get("/a.mp4")),
+    "a sound that may not be there": Said(TCP, get("/click.mp3")),
+    "a film in the query": Said(TCP, get("/play?file=/a.mp4")),
     "a video that is not there": Said(TCP, response("video/mp4", status="404 Not Found")),
     "a video that has not changed": Said(TCP, response("video/mp4", status="304 Not Modified")),
+    "a film that is a download": Said(TCP, response("application/octet-stream", b"\0\0\0\x18ftypmp42")),
     "a page": Said(TCP, response("text/html", b"<html>")),
     "a picture in the container of videos": Said(TCP, response("image/avif", b"\0\0\0\x1cftypavif")),
     "a page that shows a response": Said(TCP, response("text/html", b"x" * 90 + response("video/mp4")), b"", 60),
