@@ -25,15 +25,15 @@ _ANNOUNCED = re.compile(
 )
 _MOST_VALUES = 256
 
-_QUESTION = Found("bittorrent-dht", TrafficClass.P2P, names_more=True)
+_FOUND = Found("bittorrent-dht", TrafficClass.P2P, names_more=True)
 
 
 def _dht(sight: Sight) -> Found | None:
     payload = sight.payload
     if not _MESSAGE.match(payload) and not _ERROR.match(payload):
         return None
-    peers = usable(_announced(sight)) + tuple(_values(payload))
-    return Found("bittorrent-dht", TrafficClass.P2P, peers, names_more=True) if peers else _QUESTION
+    peers = (*usable(_announced(sight)), *_values(payload))
+    return _FOUND._replace(peers=peers) if peers else _FOUND
 
 
 def _announced(sight: Sight) -> tuple[Endpoint, ...]:

@@ -1,8 +1,8 @@
 """eDonkey and eMule over TCP: protocol byte, length of 32 bits, opcode.
 
 One direction is enough where it introduces itself, since an introduction has a structure; of anything else both directions must
-be framed so. Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), sections 6.2, 6.4 and 6.5. What eMule obfuscates
-is not recognised.
+be framed so. Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), section 6. What eMule obfuscates is not
+recognised.
 """
 
 from __future__ import annotations

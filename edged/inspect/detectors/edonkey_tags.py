@@ -1,6 +1,6 @@
 """eDonkey's tags, by which its messages over TCP and UDP alike describe clients, servers and files.
 
-Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), section 6.2.4 and its lists of tags.
+Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), section 6.1.3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """eDonkey and eMule over UDP: questions to servers, and clients that ask how far up a queue they are.
 
-Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), sections 6.3 and 6.6; the challenges are eMule's and aMule's.
+Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), section 6; the challenges are eMule's and aMule's.
 """
 
 from __future__ import annotations

@@ -10,9 +10,8 @@ Compression" (2006); RUDP 1.03; the Mojito DHT's message format; G2 packet struc
 
 from __future__ import annotations
 
-import zlib
-
 from edged.inspect.detectors.ggep import is_ggep
+from edged.inspect.detectors.inflate import inflated
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
 from edged.ruleset.nodes import Transport
 
@@ -22,8 +21,10 @@ _TYPES = frozenset((_PING, _PONG, _VENDOR, _STANDARD, _PUSH, _RUDP, _DHT, _QUERY
 _DEFLATED, _INFLATES = 0x80, 0x08  # in the TTL: the payload is compressed; the answer may be
 _FARTHEST = 7
 _MODERN = 0xFF  # GUID byte 8 of a servent of 0.6
-_LEAST_DISTINCT = 6  # bytes of a GUID; 16 random bytes have fewer once in 10^10
-_LONGEST_PAYLOAD = 16_384
+_LEAST_DISTINCT = 6  # values in a GUID; 16 bytes of chance have fewer once in 10^17
+
+_FRAGMENT = 8  # tag, flags, sequence, part, count
+_ZLIB, _UNKNOWN, _EXTENDED = 0x01, 0x0C, 0x20  # who does not know a flag of the lower four discards the datagram
 
 _FOUND = Found("gnutella", TrafficClass.P2P)
 _FOUND2 = Found("gnutella2", TrafficClass.P2P)
@@ -34,14 +35,14 @@ def _message(sight: Sight) -> Found | None:
     size = len(payload) - _HEADER
     if size < 0 or payload[19] != size & 0xFF or payload[16] not in _TYPES:
         return None
-    if int.from_bytes(payload[19:23], "little") != size or len(set(payload[:16])) < _LEAST_DISTINCT:
+    if int.from_bytes(payload[19:23], "little") != size:
         return None
     kind = payload[16]
-    if kind == _DHT:
-        return _FOUND if _is_dht(payload) else None
     if kind == _RUDP:
         return _FOUND if _is_rudp(payload, size) else None
-    return _FOUND if _fits(kind, payload) else None
+    if len(set(payload[:16])) < _LEAST_DISTINCT:
+        return None
+    return _FOUND if (_is_dht(payload) if kind == _DHT else _fits(kind, payload)) else None
 
 
 def _fits(kind: int, payload: bytes) -> bool:
@@ -51,15 +52,15 @@ def _fits(kind: int, payload: bytes) -> bool:
         return False
     body = payload[_HEADER:]
     if payload[17] & _DEFLATED:
-        body = _inflated(body)
+        body = inflated(body)
         if not body:
             return False
     if kind == _PING:
         return is_ggep(body) if body else payload[8] == _MODERN
     if kind == _PONG:  # port, address, files, kilobytes
         return len(body) == 14 or (len(body) > 14 and is_ggep(body[14:]))
-    if kind == _QUERY:  # flags, and a search string that NUL ends
-        return len(body) >= 3 and body.find(b"\0", 2) >= 0 and _is_search(body)
+    if kind == _QUERY:
+        return _is_search(body)
     if kind == _HIT:  # number of hits, port, address, speed, results, identifier
         return len(body) >= 11 + 10 + 16 and body[0] > 0
     if kind == _PUSH:  # identifier, file index, address, port
@@ -68,8 +69,10 @@ def _fits(kind: int, payload: bytes) -> bool:
 
 
 def _is_search(body: bytes) -> bool:
-    """An empty search is one for hashes or for all, and then extensions follow it."""
+    """Flags, and a string that NUL ends; an empty one is a search for hashes or for all, and extensions follow it."""
     end = body.find(b"\0", 2)
+    if end < 0:
+        return False
     text = body[2:end]
     return min(text) >= 0x20 if text else len(body) > end + 4
 
@@ -95,23 +98,29 @@ def _is_rudp(payload: bytes, size: int) -> bool:
     return payload[17] == 1 and payload[18] == 0 and (opcode == 3 if size else opcode in (0, 1, 2, 4))
 
 
-def _inflated(body: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(body, _LONGEST_PAYLOAD)
-    except zlib.error:
-        return b""
-
-
 def _transceiver(sight: Sight) -> Found | None:
     payload = sight.payload
     found = _FOUND2 if payload.startswith(b"GND") else _FOUND if payload.startswith(b"GTA") else None
-    if found is None or len(payload) < 8:
+    if found is None or len(payload) < _FRAGMENT:
         return None
     flags, part, count = payload[3], payload[6], payload[7]
     if count == 0:  # an acknowledgement; extended by four bytes where its flag says so
-        return found if part and len(payload) == (12 if flags & 0x20 else 8) else None
-    # the lower flags are critical: whoever does not know one discards the datagram, so none but these two is sent
-    return found if 0 < part <= count and not flags & 0x0C and len(payload) > 8 else None
+        return found if part and len(payload) == _FRAGMENT + (4 if flags & _EXTENDED else 0) else None
+    if not 0 < part <= count or flags & _UNKNOWN or len(payload) == _FRAGMENT:
+        return None
+    if part > 1:
+        return found
+    if flags & _ZLIB:
+        return found if payload[8] == 0x78 and int.from_bytes(payload[8:10], "big") % 31 == 0 else None  # RFC 1950 section 2.2
+    return found if (_is_g2(payload) if found is _FOUND2 else len(payload) >= _FRAGMENT + _HEADER) else None
+
+
+def _is_g2(payload: bytes) -> bool:
+    """Control byte (bytes of length, of the name, flags), length, name."""
+    control = payload[_FRAGMENT]
+    at = _FRAGMENT + 1 + (control >> 6)
+    name = payload[at : at + (control >> 3 & 7) + 1]
+    return name.isalnum() and name.isupper()
 
 
 DETECTORS: tuple[Detector, ...] = (

@@ -7,14 +7,12 @@ eMule 0.50 and aMule 2.3, as their public descriptions list them. What eMule obf
 
 from __future__ import annotations
 
-import zlib
-
 from edged.inspect.detectors.edonkey_tags import MOST_TAGS, is_tag
+from edged.inspect.detectors.inflate import inflated
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
 from edged.ruleset.nodes import Transport
 
 _KAD, _KAD_PACKED = 0xE4, 0xE5
-_LONGEST = 8192
 
 _BOOTSTRAP, _HELLO, _HELLO_ANSWER, _REQUEST, _ANSWER = 0x09, 0x11, 0x19, 0x21, 0x29
 _SEARCH_KEY, _SEARCH_SOURCE, _SEARCH_NOTES, _SEARCH_ANSWER = 0x33, 0x34, 0x35, 0x3B
@@ -59,7 +57,7 @@ def _is_certain(datagram: bytes) -> bool:
     if len(datagram) < 20:
         return False
     if datagram[0] == _KAD_PACKED:
-        return _has_structure(datagram[1], _inflated(datagram[2:]))
+        return _has_structure(datagram[1], inflated(datagram[2:]))
     return datagram[0] == _KAD and _has_structure(datagram[1], datagram[2:])
 
 
@@ -93,13 +91,6 @@ def _is_list(body: bytes, at: int) -> bool:
     """Whether there stand a count of 16 bits and the first of so many: an identifier and, counted, its tags."""
     count = int.from_bytes(body[at : at + 2], "little")
     return 0 < count <= _MOST_RESULTS and len(body) > at + 18 and 0 < body[at + 18] <= MOST_TAGS and is_tag(body, at + 19)
-
-
-def _inflated(packed: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(packed, _LONGEST)
-    except zlib.error:
-        return b""
 
 
 DETECTORS: tuple[Detector, ...] = (Detector("edonkey-kad", Transport.UDP, bytes((_KAD, _KAD_PACKED)), _kad),)

@@ -1,7 +1,8 @@
 """uTP (BEP 29): a SYN that the other end answers with a STATE.
 
-A single datagram proves nothing: 0x01, 0x11, 0x21 begin STUN, RTCP-like and industrial messages as well. That a STATE repeats the
-SYN's connection and acknowledges its sequence number, and that the extensions of both end where the datagrams end, is enough.
+A single datagram proves nothing: its first byte is one that STUN and other protocols begin with as well. It is enough that a
+STATE repeats the SYN's connection and acknowledges its sequence number, and that the extensions of both end where the datagrams
+end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Winny: each end begins with two bytes of chance and its RC4 key, and encrypts what it says next with that key.
 
 The first thing said is always the block `01 00 00 00 61`: length 1, command 0x61. Two independent descriptions agree on this
-(binzume.net, 2003; arufa.wordpress.com, 2008). No capture of it was at hand. Winnyp derives its key in another way, and is not
-recognised.
+(binzume.net/library/winny03.html; arufa.wordpress.com, August 2008). No capture of it was at hand. Winnyp derives its key in
+another way, and is not recognised.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _winny(sight: Sight) -> Found | None:
         return None
     opening = payload[: _FIRST.stop]
     # Text, TLS and binary protocols' padding: chance looks like that to one key in two thousand.
-    if opening.isascii() or opening.startswith(_TLS) or b"\0\0" in opening:
+    if opening.startswith(_TLS) or b"\0\0" in opening or opening.isascii():
         return None
     return _FOUND if rc4(payload[_KEY], payload[_FIRST]) == _GREETING else None
 

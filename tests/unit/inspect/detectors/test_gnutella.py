@@ -82,10 +82,23 @@ def test_a_deflated_payload_is_looked_into() -> None:
         G2_ACK + b"x",
         GTA_EXTENDED_ACK[:-1],
         b"GNX" + G2_PACKET[3:],
+        G2_PACKET[:8] + b"T\x0bqkr" + G2_PACKET[13:],
+        b"GND\x03" + G2_PACKET[4:],  # not deflated as it says
+        b"GTA\x02" + G2_PACKET[4:],  # too short for a message
     ],
 )
 def test_what_does_not_fit_is_no_fragment(datagram: bytes) -> None:
     assert found(Transport.UDP, asked(datagram)) == []
+
+
+def test_a_later_part_and_a_deflated_one_are_fragments() -> None:
+    assert found(Transport.UDP, asked(b"GND\x03\x10\x3e\x01\x02\x78\x9c\xeb")) != []
+    assert found(Transport.UDP, asked(b"GTA\x01\x10\x3e\x02\x02\x12\x34")) != []
+    assert found(Transport.UDP, asked(b"GTA\x02\x10\x3e\x01\x01" + GNUTELLA_PONG)) != []
+
+
+def test_rudp_needs_no_guid_in_its_place() -> None:
+    assert found(Transport.UDP, asked(gnutella_message(0x41, b"", guid=b"\x07" + bytes(15)))) != []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +111,8 @@ def test_what_does_not_fit_is_no_fragment(datagram: bytes) -> None:
         GET_HASH.replace(b"PLST", b"P1ST"),
         GET_INDEX.replace(b"X-Gnutella-", b"X-Anything-"),
         GET_INDEX.replace(b"/36/", b"/all/"),
+        b"GET /shop HTTP/1.1\r\nX-Queue: 0.1\r\nX-Gnutella-Content-URN: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Queue: 3\r\n\r\n",  # a shop's waiting room
         HTTP_GNUTELLA.replace(b"X-Gnutella-Content-URN: urn:sha1:PLST\r\n\r\n", b"\r\n\r\nX-Gnutella-Content-URN: x"),
     ],
 )
@@ -127,6 +142,11 @@ def test_what_only_looks_like_it_is_not(opening: bytes) -> None:
 )
 def test_ggep_is_followed_to_its_end(data: bytes, is_one: bool) -> None:
     assert is_ggep(data) is is_one
+
+
+def test_a_file_is_asked_for_by_index_with_headers_of_its_own_or_a_place_in_the_queue() -> None:
+    assert found(Transport.TCP, asked(GET_INDEX.replace(b"X-Gnutella-Content-URN: urn:sha1:PLST", b"X-Queue: 0.1"))) != []
+    assert found(Transport.TCP, asked(b"GNUTELLA OK\n\n")) != []
 
 
 def test_a_pong_may_come_from_hops_away() -> None:
