@@ -5,6 +5,7 @@ It reads no clock, keeps payload in memory only, and is total: whatever the pack
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from edged.addresses import Family
@@ -74,11 +75,19 @@ class Inspector:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def feed(self, now: int, packet: Decoded, data: bytes) -> Decision | None:
+    def learn(self, now_ns: int, peers: Iterable[Endpoint]) -> None:
+        """Take note of endpoints that another inspector learnt."""
+        self._endpoints.learn(now_ns, peers)
+
+    def learnt(self) -> tuple[Endpoint, ...]:
+        """The endpoints that flows have named since this was asked last, the latest MOST_LEARNT of them."""
+        return self._judge.take_learnt()
+
+    def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
         """What the packet's flow is, as far as is known with it; None while nothing is.
 
-        `now` is in nanoseconds, of any clock. `packet` is what `data` was decoded to, whole and without tunnels around it. A flow
-        that is decided is answered for with each of its packets.
+        `now_ns` is in nanoseconds, of any clock. `packet` is what `data` was decoded to, whole and without tunnels around it. A
+        flow that is decided is answered for with each of its packets.
         """
         # fmt: off
         (family, source, destination, protocol, source_port, destination_port, flags, _, _, _, _, _, fragment, _, _, _, _, _,
@@ -98,22 +107,22 @@ class Inspector:
         else:
             key = (destination, source, destination_port, source_port, kind)
         flow = self._flows.get(key)
-        if flow is None or _is_over(flow, now, packet):
+        if flow is None or _is_over(flow, now_ns, packet):
             flow = self._flows.begin(key, Flow(BUDGET, client_is_low=is_low))
             self._counts.flows += 1
         else:
             self._flows.use(key)
             decision = flow.decision
             if decision is not None and decision.final:
-                flow.seen = now
+                flow.seen = now_ns
                 return decision
-        flow.seen = now
+        flow.seen = now_ns
         side = int(is_low != flow.client_is_low)
         if flags is None:
             if at < end:
-                self._datagram(now, flow, side, packet, data[at : min(end, at + LONGEST)])
+                self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
         elif at < end or flags & _SYN:
-            self._segment(now, flow, side, packet, data[at:end])
+            self._segment(now_ns, flow, side, packet, data[at:end])
         return flow.decision
 
     def _segment(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
@@ -164,7 +173,8 @@ class Inspector:
         if not (self._dns(flow, packet, payload) or self._quic(now, flow, side, payload)):
             sight = _sight(flow, side, packet, payload, flow.datagrams[1 - side], 0, from_start=True)
             self._detect(now, flow, self._udp, sight)
-        flow.datagrams[side] = payload
+        if not flow.is_decided:
+            flow.datagrams[side] = payload
         self._settle(flow)
 
     def _dns(self, flow: Flow, packet: Decoded, payload: bytes) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from edged.inspect.decision import UNDECIDED, Counts, Decision
 from edged.inspect.endpoints import Endpoints
 from edged.inspect.flows import Flow
 from edged.inspect.openings import Incomplete, Opening
-from edged.inspect.sight import Found, TrafficClass
+from edged.inspect.sight import Endpoint, Found, TrafficClass
 from edged.sources.hosts import Hosts
 
 SECOND = 1_000_000_000
 BUDGET = 8  # packets with payload, both directions together
 LONG_BUDGET = 16  # where a ClientHello comes in pieces, or an HTTP response may tell more
 HELLO_TIMEOUT = 2 * SECOND
+MOST_LEARNT = 1_024  # endpoints that wait to be asked for
 
 
 class Judge:
@@ -22,13 +25,15 @@ class Judge:
         self._hosts = hosts
         self._endpoints = endpoints
         self._counts = counts
+        self._learnt: deque[Endpoint] = deque(maxlen=MOST_LEARNT)
 
     def opened(self, flow: Flow, opening: Opening) -> None:
         """A protocol that the flow opens with, and the host it asks for."""
         host = opening.host
         former = flow.decision
-        if host is not None and opening.protocol != "dns" and self._hosts.covers(host):
-            self._class(flow, Decision(TrafficClass.STREAMING, opening.protocol, host, final=True))
+        is_question = opening.protocol == "dns"  # for a service's address, and none of its traffic
+        if host is not None and not is_question and self._hosts.covers(host):
+            self._classify(flow, TrafficClass.STREAMING, opening.protocol, host)
         elif not opening.goes_on:
             self._end(flow, Decision(None, opening.protocol, host, final=True))
         elif former is None or former.host is None:
@@ -49,11 +54,17 @@ class Judge:
         """What a detector recognised."""
         if found.peers:
             self._endpoints.learn(now, found.peers)
+            self._learnt.extend(found.peers)
         if flow.learns:
             return
         flow.learns = found.names_more
-        host = flow.decision.host if flow.decision is not None else None
-        self._class(flow, Decision(found.traffic_class, found.protocol, host, final=not found.names_more))
+        self._classify(flow, found.traffic_class, found.protocol, flow.decision.host if flow.decision is not None else None)
+
+    def take_learnt(self) -> tuple[Endpoint, ...]:
+        """The endpoints that were learnt since this was asked last."""
+        learnt = tuple(self._learnt)
+        self._learnt.clear()
+        return learnt
 
     def spent(self, flow: Flow) -> None:
         """The flow's budget is spent."""
@@ -71,13 +82,12 @@ class Judge:
         self._counts.over_cap += 1
         flow.end(UNDECIDED)
 
-    def _class(self, flow: Flow, decision: Decision) -> None:
-        assert decision.traffic_class is not None  # noqa: S101  its callers' business
-        self._counts.decided[decision.traffic_class] += 1
-        if decision.final:
-            flow.end(decision)
+    def _classify(self, flow: Flow, traffic_class: TrafficClass, protocol: str, host: str | None) -> None:
+        self._counts.decided[traffic_class] += 1
+        if flow.learns:
+            flow.decision = Decision(traffic_class, protocol, host, final=False)
         else:
-            flow.decision = decision
+            flow.end(Decision(traffic_class, protocol, host, final=True))
 
     def _end(self, flow: Flow, decision: Decision) -> None:
         self._counts.named += 1

@@ -19,14 +19,13 @@ class Stream:
     `is_whole` while they are known from the SYN on.
     """
 
-    __slots__ = ("_next", "_waiting", "data", "is_full", "is_whole")
+    __slots__ = ("_next", "_waiting", "data", "is_whole")
 
     def __init__(self, first: int, *, after_syn: bool) -> None:
         """`first` is the sequence number of the first byte."""
         self._next = first
         self._waiting: list[tuple[int, bytes]] = []  # in the order of their arrival
         self.data = b""
-        self.is_full = False
         self.is_whole = after_syn
 
     @property
@@ -61,10 +60,7 @@ class Stream:
 
     def _append(self, segment: bytes) -> None:
         self._next = (self._next + len(segment)) & _MASK
-        room = MOST_BYTES - len(self.data)
-        if len(segment) > room:
-            self.is_full = True
-            segment = segment[:room]
+        segment = segment[: MOST_BYTES - len(self.data)]
         self.data = self.data + segment if self.data else segment
 
     def _drain(self) -> None:
@@ -103,4 +99,4 @@ class Stream:
         self._next = sequence
         self._waiting = []
         self.data = b""
-        self.is_full = self.is_whole = False
+        self.is_whole = False

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from edged.inspect.decision import UNDECIDED, Decision
 from edged.inspect.engine import UDP_IDLE, Inspector
-from edged.inspect.judge import BUDGET, HELLO_TIMEOUT, LONG_BUDGET
+from edged.inspect.judge import BUDGET, HELLO_TIMEOUT, LONG_BUDGET, SECOND
 from edged.inspect.sight import TrafficClass
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
 from edged.sources.hosts import Hosts
 from tests.unit.inspect.detectors.p2p_flows import DHT_PEERS, DHT_PING, DNS, HANDSHAKE, HTTP_ANNOUNCE
+from tests.unit.inspect.detectors.p2p_flows import PEER as PEER_ENDPOINT
 from tests.unit.inspect.names.hellos import big, named, records
 from tests.unit.inspect.names.initials import crypto, initial
 from tests.unit.inspect.wire import ACK, CLIENT, SYN, Wire, opened
@@ -111,6 +112,7 @@ def test_the_name_in_dns_classifies_nothing() -> None:
     wire = Wire(inspector(), CLIENT, ("198.51.100.53", 53))
     query = DNS[:12] + b"\x05video\x07example\0\0\1\0\1"
     assert wire.udp(query) == Decision(None, "dns", "video.example", final=True)
+    assert wire.inspector.held == 0
     over_tcp = opened(inspector(), CLIENT, ("198.51.100.53", 53))
     assert over_tcp.say(len(query).to_bytes(2, "big") + query[:9]) is None
     assert over_tcp.say(query[9:]) == Decision(None, "dns", "video.example", final=True)
@@ -210,6 +212,18 @@ def test_an_encrypted_flow_to_a_peer_that_was_named_is_peer_to_peer_and_to_other
     assert opened(one, ("192.0.2.1", 40_001), PEER).say(records(named(OTHER))) == Decision(
         None, "tls", "www.other.example", final=True
     )
+
+
+def test_what_one_inspector_learns_another_can_be_told() -> None:
+    one, other = inspector(), inspector()
+    dht = Wire(one, CLIENT, ("198.51.100.9", 6881))
+    dht.udp(DHT_PING)
+    dht.udp(DHT_PEERS, side=1)
+    learnt = one.learnt()
+    assert PEER_ENDPOINT in learnt
+    assert one.learnt() == ()
+    other.learn(SECOND, learnt)
+    assert opened(other, CLIENT, PEER).say(NOISE[:100]) == Decision(P2P, "bittorrent-encrypted", None, final=True)
 
 
 def test_what_names_peers_is_looked_at_to_the_end_of_its_budget_and_counted_once() -> None:
