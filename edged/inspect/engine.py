@@ -28,7 +28,7 @@ from edged.ruleset.nodes import Transport
 from edged.sources.hosts import Hosts
 
 UDP_IDLE = 180 * SECOND  # after which a datagram begins another flow; nf_conntrack_udp_timeout_stream is 120
-MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseconds each
+MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseconds each, a forged one up to eight times that
 
 _IPV6 = Family.IPV6  # looking an enum's member up costs time
 _SYN, _SYN_ACK = 0x02, 0x12
