@@ -32,7 +32,7 @@ class Counts:
     - `decided`: by class; `named` are those without a class whose protocol tells that they have none.
     - `undecided`: the budget of packets was spent and nothing was recognised.
     - `over_cap`: given up for the sake of a bound: bytes, segments or seconds of one flow.
-    - `overflow`: forgotten before they were decided, since there was no room.
+    - `overflow`: forgotten while their class was open, since there was no room.
     """
 
     flows: int = 0

@@ -79,7 +79,7 @@ class Flow:
 
 
 class Flows:
-    """Flows by their keys, in the order of use; `overflow` counts those that went before they were decided."""
+    """Flows by their keys, in the order of use; `overflow` counts those that went while their class was open."""
 
     def __init__(self, most_flows: int = MOST_FLOWS, most_bytes: int = MOST_BYTES) -> None:
         self._most_flows = most_flows
@@ -114,5 +114,5 @@ class Flows:
     def _drop_eldest(self) -> None:
         _, flow = self._flows.popitem(last=False)
         self.held -= flow.held
-        if flow.decision is None or not flow.decision.final:
+        if not (flow.is_decided or flow.learns):
             self.overflow += 1

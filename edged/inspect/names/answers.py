@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-LONGEST = 16 << 10  # bytes of one direction that are looked at for a name, and bytes of a ClientHello
+LONGEST = 16 << 10  # bytes of a handshake or a head that are looked at
 
 
 class Hello(NamedTuple):

@@ -59,7 +59,7 @@ def _handshake_bytes(datagram: bytes, at: int, order: Literal["big", "little"]) 
     if not kind & 0x20:
         return datagram[length_at:]
     end = length_at + 2 + int.from_bytes(datagram[length_at : length_at + 2], order)
-    return datagram[length_at + 2 : end] if end <= len(datagram) else None
+    return datagram[length_at + 2 : end]
 
 
 def _message(message: bytes) -> Hello | NeedMore:

@@ -113,15 +113,15 @@ def _version(datagram: bytes, at: int) -> int:
 
 def _packets(datagram: bytes) -> Iterator[_Packet]:
     """The packets of a datagram, as long as they have a long header, a known version and the first one's destination."""
-    at, destination = 0, None
+    first = packet = _packet(datagram, 0)
+    at = 0
     for _ in range(_MOST_PACKETS):
-        packet = _packet(datagram, at)
         # RFC 9000 section 12.2: a receiver should ignore what is for another connection id than the first packet
-        if packet is None or packet.destination != (packet.destination if destination is None else destination):
+        if first is None or packet is None or packet.destination != first.destination:
             return
         yield packet
-        destination = packet.destination
         at += len(packet.octets)
+        packet = _packet(datagram, at)
 
 
 def _packet(datagram: bytes, at: int) -> _Packet | None:

@@ -78,7 +78,7 @@ class CryptoStream:
 
 
 def _behind_ack(frames: bytes, at: int, counts: int) -> int:
-    """The place behind an ACK frame's content, with so many ECN counts (section 19.3)."""
+    """The place behind an ACK frame's content, with so many ECN counts (section 19.3); the end or beyond where it is cut."""
     _, at = varint(frames, at)
     _, at = varint(frames, at)
     ranges, at = varint(frames, at)
@@ -86,4 +86,4 @@ def _behind_ack(frames: bytes, at: int, counts: int) -> int:
     while left and at < len(frames):
         _, at = varint(frames, at)
         left -= 1
-    return at + left  # beyond the end, where the frame is cut
+    return at

@@ -8,7 +8,7 @@ from edged.inspect.names.answers import LONGEST, NEED_MORE, Hello, NeedMore
 from edged.inspect.names.host import host_of
 
 _RECORD_BEGINS = b"\x16\x03"  # a handshake record, of SSL 3.0 or any TLS
-_LATEST_MINOR = 4
+_LATEST_MINOR = b"\x04"
 _LONGEST_RECORD = 1 << 14
 _CLIENT_HELLO = b"\x01"
 _LEAST_HELLO = 41  # version, random, an empty session id, one cipher suite, one compression method
@@ -32,7 +32,7 @@ def opening(stream: bytes) -> Hello | NeedMore | NotTls:
     at, size = 0, len(stream)
     while at < size and len(handshake) < _wanted(handshake):
         head = stream[at : at + 5]
-        if not head.startswith(_RECORD_BEGINS[: len(head)]) or head[2:3] > bytes([_LATEST_MINOR]):
+        if not head.startswith(_RECORD_BEGINS[: len(head)]) or head[2:3] > _LATEST_MINOR:
             return NOT_TLS
         if len(head) < 5:
             break
@@ -82,7 +82,8 @@ def _by_extensions(body: bytes, at: int) -> Hello | NotTls:
     name: str | None = None
     names, has_ech = 0, False
     while at < size:
-        extension, end = body[at] << 8 | int.from_bytes(body[at + 1 : at + 2], "big"), _behind(body, at + 2, 2)
+        extension = int.from_bytes(body[at : at + 2], "big")
+        end = _behind(body, at + 2, 2)
         if end > size:
             return NOT_TLS
         if extension == _SERVER_NAME:

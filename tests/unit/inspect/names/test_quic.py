@@ -51,7 +51,15 @@ def test_a_client_that_asks_for_the_servers_versions_opens_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "datagram", [b"", b"\xc0", b"\x40" + bytes(1199), b"\x16\xfe\xff" + bytes(60), b"\0\1\0\0\x21\x12\xa4\x42"]
+    "datagram",
+    [
+        b"",
+        b"\xc0",
+        b"\x40" + bytes(1199),
+        b"\x16\xfe\xff" + bytes(60),
+        b"\0\1\0\0\x21\x12\xa4\x42",
+        b"\xc0\x1a\x2a\x3a\x4a" + bytes(99),
+    ],
 )
 def test_other_datagrams_are_refused_at_once(datagram: bytes) -> None:
     assert answers(datagram) == [NOT_QUIC]
@@ -182,6 +190,22 @@ def test_packets_in_one_datagram() -> None:
     early = long_header(1, bytes(50))
     assert answers(one + early + two + three) == [FOUND]
     assert answers(early, one + b"\x40" + bytes(30), two + bytes(9), early + three) == [NEED_MORE, NEED_MORE, NEED_MORE, FOUND]
+
+
+def test_so_many_packets_of_a_datagram_are_read() -> None:
+    early, last = long_header(1, bytes(9)), initial(crypto(0, named()))
+    assert answers(early * 3 + last) == [FOUND]
+    assert answers(early * 4 + last) == [NEED_MORE]
+
+
+def test_a_connection_id_has_so_many_bytes() -> None:
+    assert answers(initial(crypto(0, named()), destination=bytes(20))) == [FOUND]
+    assert answers(initial(crypto(0, named()), destination=bytes(21))) == [NEED_MORE]
+
+
+def test_a_client_that_goes_on_in_another_version_begins_afresh() -> None:
+    half, whole = crypto(0, named(OTHER)[:60]), crypto(0, named())
+    assert answers(initial(half), initial(whole, version=V2)) == [NEED_MORE, FOUND]
 
 
 def test_a_packet_for_another_id_than_the_datagrams_first_is_not_read() -> None:

@@ -96,6 +96,7 @@ def test_a_name_that_cannot_be_relied_on_is_none(extensions: tuple[tuple[int, by
         records(b"\1" + vector(3, b"\x02" + named()[5:])),
         records(b"\1" + vector(3, b"\x03\x03" + bytes(32) + b"\xff" + bytes(40))),
         records(hello(server_name(NAME), behind=b"\0")),
+        records(hello(server_name(NAME), behind=b"\0\x63\0\0")),
         records(hello(behind=b"\0\4\0\0\0")),
         records(hello(behind=b"\0\4\0\0\0\1")),
     ],
