@@ -23,7 +23,7 @@ _HASH = 12
 _LAST_WITH_PRIVATE_FLAGS, _FIRST_IN_NETWORK_ORDER = b"Q033", b"Q039"
 _PING, _STREAM = 7, 0x80
 _HANDSHAKE_STREAM = 1
-_MOST_ENTRIES = 128  # kMaxEntries of Chromium's crypto_framer.cc
+_MOST_ENTRIES = 128  # kMaxEntries in Chromium's net/quic
 _MESSAGE = Struct("<4sHH")
 _ENTRY = Struct("<4sI")
 
