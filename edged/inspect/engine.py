@@ -13,7 +13,7 @@ from edged.inspect.allowance import Allowance
 from edged.inspect.decision import Counts, Decision
 from edged.inspect.detectors.mse import may_be_mse
 from edged.inspect.endpoints import Endpoints
-from edged.inspect.flows import MOST_BYTES, MOST_FLOWS, Flow, Flows
+from edged.inspect.flows import MOST_BYTES, MOST_FLOWS, Flow, Flows, Key
 from edged.inspect.judge import BUDGET, LONG_BUDGET, SECOND, Judge
 from edged.inspect.names import dns
 from edged.inspect.names.answers import Hello
@@ -107,16 +107,13 @@ class Inspector:
         else:
             key = (destination, source, destination_port, source_port, kind)
         flow = self._flows.get(key)
-        if flow is None or _is_over(flow, now_ns, packet):
-            flow = self._flows.begin(key, Flow(BUDGET, client_is_low=is_low))
+        if flow is not None and not 0 <= now_ns - flow.seen < SECOND:
+            flow = self._after_a_while(now_ns, key, flow, packet)
+        if flow is None or (flags is not None and flags & _SYN_ACK == _SYN and packet.sequence != flow.syn):
+            flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
             self._counts.flows += 1
-        else:
-            self._flows.use(key)
-            decision = flow.decision
-            if decision is not None and decision.final:
-                flow.seen = now_ns
-                return decision
-        flow.seen = now_ns
+        elif (decision := flow.decision) is not None and decision.final:
+            return decision
         side = int(is_low != flow.client_is_low)
         if flags is None:
             if at < end:
@@ -124,6 +121,14 @@ class Inspector:
         elif at < end or flags & _SYN:
             self._segment(now_ns, flow, side, packet, data[at:end])
         return flow.decision
+
+    def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:
+        """The flow, in use again; None where it is over. That is asked once a second, as it costs a busy flow too much."""
+        if packet.protocol == UDP and now - flow.seen > UDP_IDLE:
+            return None
+        self._flows.use(key)
+        flow.seen = now
+        return flow
 
     def _segment(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
         """A TCP segment that has a SYN or payload; `side` is 0 where it comes from the client, 1 from the server."""
@@ -220,14 +225,6 @@ class Inspector:
         if flow.number >= flow.budget and not flow.is_decided:
             self._judge.spent(flow)
         self._flows.account(flow)
-
-
-def _is_over(flow: Flow, now: int, packet: Decoded) -> bool:
-    """Whether the packet begins another flow between the same ends."""
-    flags = packet.flags
-    if flags is None:
-        return now - flow.seen > UDP_IDLE
-    return flags & _SYN_ACK == _SYN and packet.sequence != flow.syn
 
 
 def _sight(flow: Flow, side: int, packet: Decoded, payload: bytes, other: bytes, fresh: int, *, from_start: bool) -> Sight:

@@ -19,6 +19,7 @@ class Flow:
     """What is remembered of a flow.
 
     - `client_is_low`: its first packet came from the key's first end.
+    - `seen`: when it was last put in front, in nanoseconds; who uses it does so once a second.
     - `number`: packets that brought payload so far; `budget`: how many may, before the flow is given up.
     - `streams`: of TCP, the client's direction and the server's; `datagrams`: of UDP, the last of each.
     - `waits_since`: when the first piece of an incomplete ClientHello came; None where there is none.
@@ -42,11 +43,11 @@ class Flow:
         "waits_since",
     )
 
-    def __init__(self, budget: int, *, client_is_low: bool) -> None:
+    def __init__(self, budget: int, now: int, *, client_is_low: bool) -> None:
         self.client_is_low = client_is_low
         self.budget = budget
         self.number = 0
-        self.seen = 0
+        self.seen = now
         self.syn: int | None = None
         self.decision: Decision | None = None
         self.streams: list[Stream | None] = [None, None]

@@ -290,6 +290,8 @@ def test_pieces_of_packets_and_other_protocols_are_flows_of_nothing() -> None:
 def test_where_there_are_too_many_flows_the_least_used_goes_and_is_counted_if_it_was_undecided() -> None:
     one = Inspector(HOSTS, most_flows=3)
     wires = [opened(one, ("192.0.2.1", port)) for port in (1, 2, 3)]
+    for wire in wires[:2]:
+        wire.now += SECOND
     decided = wires[0].say(records(named(VIDEO)))
     wires[1].say(NOISE)
     opened(one, ("192.0.2.1", 4))  # in place of the third, which has said nothing since it was opened
