@@ -24,6 +24,8 @@ class Family(Enum):
     IPV4 = "ip"
     IPV6 = "ip6"
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and replay asks for it for every packet
+
     @property
     def bits(self) -> int:
         """The length of an address in bits."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from edged.addresses import Family
 from edged.config.document import Document, read_document
-from edged.config.files import DiskFiles, Files, Unreadable, shown_path
+from edged.config.files import LARGEST_TABLE, DiskFiles, Files, TooLarge, Unreadable, shown_path
 from edged.config.gateway import EdgedFile, PoolName
 from edged.config.problem import Finding, InvalidConfiguration, Problem, Severity
 from edged.config.review import review
@@ -24,6 +26,7 @@ from edged.config.validate import not_a_mapping, validate, word_expected
 from edged.policies import POLICIES, Mode, Policy, Site
 from edged.ruleset.compile import compile_table
 from edged.ruleset.tree import Table
+from edged.subscribers import Rows, Subscribers
 
 if TYPE_CHECKING:
     from edged.sources.stored import StoredList
@@ -50,6 +53,7 @@ class Configuration:
     policies: tuple[PlacedPolicy, ...]
     warnings: tuple[Problem, ...]
     sources: Mapping[Path, bytes]
+    subscribers: Subscribers = field(default_factory=Subscribers)
     lists: Mapping[str, StoredList] = field(default_factory=dict)  # those in force, by name; the list book puts them here
 
     @property
@@ -110,11 +114,15 @@ class _Load:
         edged, found = validate(EdgedFile, document, self.loading)
         self.add(found)
         policies = self.policies(self.rule_files(document, edged))
+        rows = self.subscriber_rows(self.subscribers_file(document, edged), document, policies)
         if edged is not None:
             self.review(document, edged, policies)
+            self.review_rows(rows, edged, document)
         if edged is None or any(problem.severity is Severity.ERROR for problem in self.problems):
             raise self.invalid()
-        return Configuration(self.path, edged, document, policies, self.ordered(), self.sources)
+        lengths = {Family.IPV4: edged.subscriber_prefix.ipv4, Family.IPV6: edged.subscriber_prefix.ipv6}
+        subscribers = Subscribers(rows, lengths)
+        return Configuration(self.path, edged, document, policies, self.ordered(), self.sources, subscribers)
 
     def review(self, document: Document, edged: EdgedFile, policies: Iterable[PlacedPolicy]) -> None:
         """Note what only shows across keys and files."""
@@ -129,6 +137,10 @@ class _Load:
         name = self.name(path)
         try:
             raw = self.files.read(path)
+        except TooLarge as error:
+            message = f"the file {error}; bulk data belongs into a list, not into YAML"
+            self.problems.append(Problem(name, 1, 1, "", message))
+            return None
         except Unreadable as error:
             self.problems.append(Problem(name, 1, 1, "", f"the file {error}"))
             return None
@@ -148,6 +160,45 @@ class _Load:
         wrong = (problem for problem in self.problems if problem.severity is Severity.ERROR)
         said = {(problem.file, problem.line, problem.column) for problem in wrong}
         self.problems += (problem for problem in problems if (problem.file, problem.line, problem.column) not in said)
+
+    def subscribers_file(self, document: Document, edged: EdgedFile | None) -> Path | None:
+        """The file of subscribers; where edged.yaml is wrong elsewhere, its `subscribers` is used still."""
+        if edged is not None:
+            return edged.subscribers
+        named = document.data.get("subscribers") if isinstance(document.data, dict) else None
+        return self.path.parent / named if isinstance(named, str) and named and named.isprintable() else None
+
+    def subscriber_rows(self, path: Path | None, document: Document, policies: Iterable[PlacedPolicy]) -> Rows:
+        """The rows of the file of subscribers; none where there is no such file, or it is wrong."""
+        if path is None:
+            return Rows()
+        name = self.name(path)
+        try:
+            raw = self.files.read(path, LARGEST_TABLE)
+        except Unreadable as error:
+            self.add((document.problem(Finding(("subscribers",), f"{name} {error}")),))
+            return Rows()
+        self.sources[path] = raw
+        from edged.sources.subscribers import parse  # noqa: PLC0415  numpy, which a gateway without the file does without
+
+        named = [names for policy in policies if (names := policy.settings.plan_names()) is not None]
+        parsing = parse(raw, tuple(sorted({*chain.from_iterable(named)})) if named else None)
+        self.problems += (Problem(name, each.line, each.column, each.column_name, each.message) for each in parsing.mistakes)
+        if parsing.untold:
+            last = parsing.mistakes[-1]
+            self.problems.append(Problem(name, last.line, last.column, "", f"and {parsing.untold} more mistakes in this file"))
+        return parsing.rows or Rows()
+
+    def review_rows(self, rows: Rows, edged: EdgedFile, document: Document) -> None:
+        """Warn of prefixes that no policy will ever see a packet of."""
+        site = _site(edged, document, {})
+        outside = sorted(place for family in Family for place in rows.outside(family, site.addresses(PoolName, family)))
+        if outside and edged.subscribers is not None:
+            more = f", nor are {len(outside) - 1} others" if len(outside) > 1 else ""
+            message = f"{rows.prefix(outside[0])} is in no pool{more}; no policy takes its addresses for a subscriber's"
+            line = rows.row_with(outside[0]).line
+            name = self.name(edged.subscribers)
+            self.problems.append(Problem(name, line, 1, "prefixes", message, Severity.WARNING))
 
     def rule_files(self, document: Document, edged: EdgedFile | None) -> Iterator[Path]:
         """The files of the rules folder; where edged.yaml is wrong elsewhere, its `rules` is used still."""

@@ -39,6 +39,12 @@ def unpack(family: Family, packed: Packed) -> bytes:
     return wire
 
 
+def numbers(family: Family, packed: Packed) -> Iterator[int]:
+    """The addresses as numbers, in their order."""
+    wire, width = unpack(family, packed), family.bits // 8
+    return (int.from_bytes(wire[place : place + width], "big") for place in range(0, len(wire), width))
+
+
 def pack_number(family: Family, value: int) -> Packed:
     """One address, as an array of one."""
     return pack(family, value.to_bytes(family.bits // 8, "big"))
@@ -180,8 +186,7 @@ class Keys:
 
     def networks(self) -> Iterator[int]:
         """The network addresses as numbers, in order."""
-        wire, width = unpack(self.family, self.addresses), self.family.bits // 8
-        return (int.from_bytes(wire[place : place + width], "big") for place in range(0, len(wire), width))
+        return numbers(self.family, self.addresses)
 
     def minus(self, other: Keys) -> Keys:
         """The keys that are not in the other, of the same family and length."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -13,20 +12,19 @@ import click
 
 from edged.cli.files import load_configuration
 from edged.cli.options import Output, config_option, json_option
+from edged.cli.replaying import How, parts, policies_of, work
 from edged.cli.root import Command
 from edged.errors import ExitCode
 
 if TYPE_CHECKING:
     from edged.loader import Configuration
-    from edged.replay.engine import Engine
-    from edged.replay.expect import Expectations
-    from edged.replay.run import Origins, Take
+    from edged.replay.expect import Expectation
 
 EXAMPLES = """\
 Examples:
   edged replay yesterday.pcap                        what the policy makes of it
   edged replay -c new/edged.yaml --packets new.jsonl yesterday.pcap.gz
-  edged replay --expect expect.yaml --junit report.xml *.pcapng
+  edged replay --expect expect.yaml --junit report.xml --jobs 4 *.pcapng
   edged replay --diff /etc/edged/edged.yaml new/edged.yaml yesterday.pcap      which flows a change would touch
   sudo edged replay --engine kernel yesterday.pcap   the same, by the kernel of this machine in a throw-away gateway
 
@@ -64,6 +62,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--flows", type=_FILE, metavar="FILE", help="Write the flows there, as CSV.")
 @click.option("--expect", type=_FILE, metavar="FILE", help="What must come of it (YAML); a miss ends with exit code 1.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write what came of --expect there, as JUnit XML.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="How many captures to work on at a time."
+)
 @click.option("--from", "every", type=click.Choice(["access", "upstream"]), help="All packets come from this side.")
 @click.option(
     "--access-mac", "macs", type=MacType(), multiple=True, metavar="MAC", help="What comes from this MAC is from access."
@@ -82,39 +83,49 @@ def command(
     flows: Path | None,
     expect: Path | None,
     junit: Path | None,
+    jobs: int,
     every: str | None,
     macs: tuple[int, ...],
     diff: tuple[Path, Path] | None,
     captures: tuple[Path, ...],
 ) -> None:
     """Run captures through the policy, and tell what becomes of each packet."""
+    if every is not None and macs:
+        raise click.UsageError("--from and --access-mac exclude each other")
+    if engine == "kernel" and jobs > 1:
+        raise click.UsageError("--jobs is of the model; the kernel judges one capture at a time")
+    how = How(engine, every, frozenset(macs), jobs)
     if diff:
         if any((packets, flows, expect, junit)):
             raise click.UsageError("--diff compares two policies; --packets, --flows, --expect and --junit are of one")
-        _compare(ctx, out, engine, diff, every, macs, captures)
+        _compare(ctx, out, how, diff, captures)
     if junit is not None and expect is None:
         raise click.UsageError("--junit tells what came of --expect, which is missing")
-    if every is not None and macs:
-        raise click.UsageError("--from and --access-mac exclude each other")
     from edged.lists.offline import in_force
-    from edged.policies import Mode
+    from edged.replay.expect import Expectations
     from edged.replay.report import Summary
-    from edged.replay.run import Replay
+    from edged.replay.writers import FlowsWriter
 
     configuration = in_force(load_configuration(path))
-    expectations = _expectations(configuration, expect) if expect else None
+    expectations = Expectations(_expected(configuration, expect) if expect else ())
     names = [str(capture) for capture in captures]
-    modes = {each.settings.policy: each.settings.mode for each in configuration.policies}
-    summary = Summary(engine, names, [name for name, mode in modes.items() if mode is not Mode.OFF])
+    summary = Summary(engine, names, policies_of(configuration))
+    damaged = []
     began = time.monotonic()
     with ExitStack() as opened:
-        takers = _takers(opened, packets, flows, expectations)
-        judging = _engine(opened, engine, configuration)
-        replay = Replay(judging, _origins(configuration, every, macs), summary, takers)
-        replay.run(captures, _progress(opened, out))
+        if packets is not None:
+            packets.write_bytes(b"")
+        writer = FlowsWriter(opened.enter_context(_text(flows))) if flows is not None else None
+        asked = work(opened, how, configuration, expectations.all, flows=flows is not None)
+        for part in parts(opened, out, how, asked, captures, packets):
+            summary.include(part.summary)
+            expectations.include(part.counts)
+            if writer is not None:
+                writer.write(part.rows)
+            damaged += [part.damage] if part.damage else []
     seconds = time.monotonic() - began
-    results = expectations.results() if expectations else ()
-    for line in replay.damaged:
+    results = expectations.results()
+    for line in damaged:
         out.warn(f"warning: {line}")
     if junit is not None:
         from edged.replay.junit import junit as as_junit
@@ -128,8 +139,8 @@ def command(
     else:
         from edged.replay.screen import screen
 
-        for part in screen(summary, results, seconds):
-            out.console.print(part)
+        for shown in screen(summary, results, seconds):
+            out.console.print(shown)
     if not all(result.held for result in results):
         ctx.exit(ExitCode.FAILED)
 
@@ -137,37 +148,29 @@ def command(
 def _compare(
     ctx: click.Context,
     out: Output,
-    engine: str,
+    how: How,
     policies: tuple[Path, Path],
-    every: str | None,
-    macs: tuple[int, ...],
     captures: tuple[Path, ...],
 ) -> NoReturn:
     from edged.lists.offline import in_force
     from edged.replay.compare import differing
-    from edged.replay.flows import Flows
-    from edged.replay.report import Summary
-    from edged.replay.run import Replay
 
     seen = []
     for path in policies:
-        configuration, flows = in_force(load_configuration(path)), Flows()
+        configuration = in_force(load_configuration(path))
         with ExitStack() as opened:
-            judging = _engine(opened, engine, configuration)
-            replay = Replay(judging, _origins(configuration, every, macs), Summary(engine, []), [flows.take])
-            replay.run(captures, _progress(opened, out))
-        seen.append(list(flows.rows()))
-    found = list(differing(*seen))
-    for each in found:
+            found = parts(opened, out, how, work(opened, how, configuration, (), flows=True), captures, None)
+            seen.append([row for part in found for row in part.rows])
+    differ = list(differing(*seen))
+    for each in differ:
         out.text(str(each))
-    out.text(f"{len(found)} of {len(seen[0])} flows differ")
-    out.data(flows=len(seen[0]), differing=[each.document() for each in found])
-    ctx.exit(ExitCode.DIFFERENT if found else ExitCode.DONE)
+    out.text(f"{len(differ)} of {len(seen[0])} flows differ")
+    out.data(flows=len(seen[0]), differing=[each.document() for each in differ])
+    ctx.exit(ExitCode.DIFFERENT if differ else ExitCode.DONE)
 
 
-def _expectations(configuration: Configuration, path: Path) -> Expectations:
+def _expected(configuration: Configuration, path: Path) -> tuple[Expectation, ...]:
     from edged.config.problem import InvalidConfiguration, Problem
-    from edged.replay.expect import Expectations
     from edged.replay.expect_file import read_expectations
     from edged.replay.filter_values import site_names
 
@@ -176,62 +179,8 @@ def _expectations(configuration: Configuration, path: Path) -> Expectations:
     except OSError as error:
         problem = Problem(str(path), 1, 1, "", f"the file cannot be read: {error.strerror}")
         raise InvalidConfiguration((problem,)) from error
-    return Expectations(read_expectations(str(path), raw, site_names(configuration.site())))
-
-
-def _takers(opened: ExitStack, packets: Path | None, flows: Path | None, expectations: Expectations | None) -> list[Take]:
-    takers: list[Take] = []
-    if expectations is not None:
-        takers.append(lambda judged, _: expectations.feed(judged))
-    if packets is not None:
-        from edged.replay.writers import PacketsWriter
-
-        writer = PacketsWriter(opened.enter_context(_text(packets)))
-        takers.append(lambda judged, _: writer.write(judged))
-    if flows is not None:
-        from edged.replay.flows import Flows
-        from edged.replay.writers import FlowsWriter
-
-        collected = Flows()
-        file = opened.enter_context(_text(flows))
-        opened.callback(lambda: FlowsWriter(file).write(collected.rows()))
-        takers.append(collected.take)
-    return takers
+    return read_expectations(str(path), raw, site_names(configuration.site()))
 
 
 def _text(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-
-
-def _engine(opened: ExitStack, engine: str, configuration: Configuration) -> Engine:
-    site = configuration.site()
-    if engine == "kernel":
-        from edged.replay.kernel import KernelEngine
-
-        return opened.enter_context(KernelEngine(configuration.table(int(time.time())), site))
-    from edged.replay.model import Model
-
-    # every exemption that there ever was: the model ends each by the capture's clock
-    return Model(configuration.table(0), site)
-
-
-def _origins(configuration: Configuration, every: str | None, macs: tuple[int, ...]) -> Origins:
-    from edged.replay.engine import Side
-    from edged.replay.run import Origins
-    from edged.replay.sides import Sides
-
-    return Origins(Sides(configuration.site()), Side(every) if every else None, frozenset(macs))
-
-
-def _progress(opened: ExitStack, out: Output) -> Callable[[str, int], None]:
-    """Tells on a terminal how far it is; long captures take a while."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal or out.as_json:
-        return lambda _name, _packets: None
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    bar = opened.enter_context(Progress(*columns, console=console, transient=True))
-    task = bar.add_task("replaying")
-    return lambda name, packets: bar.update(task, description=f"{name}: {packets:,} packets")

@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "edged.cli.status",
     "explain": "edged.cli.explain",
     "blocklist": "edged.cli.blocklist",
+    "subscriber": "edged.cli.subscriber",
     "replay": "edged.cli.replay",
     "doctor": "edged.cli.doctor",
     "teardown": "edged.cli.teardown",

@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import Protocol
 
 LARGEST = 4 << 20
+LARGEST_TABLE = 16 << 20  # the file of subscribers; it has room for 300,000, and no more prefixes than sources/gather.py takes
 
 
 class Unreadable(Exception):
     """The file or folder cannot be read; the text says why, without its name."""
 
 
+class TooLarge(Unreadable):
+    """The file has more bytes than edged reads of its kind."""
+
+
 class Files(Protocol):
     """Where the loader gets its files from."""
 
-    def read(self, path: Path) -> bytes:
-        """The content of a file; raises Unreadable."""
+    def read(self, path: Path, largest: int = LARGEST) -> bytes:
+        """The content of a file of at most so many bytes; raises Unreadable."""
         ...
 
     def names(self, folder: Path) -> tuple[str, ...]:
@@ -34,21 +39,21 @@ class Files(Protocol):
 
 
 class DiskFiles:
-    """The files on the disk: regular ones of at most LARGEST bytes."""
+    """The files on the disk: regular ones."""
 
-    def read(self, path: Path) -> bytes:
-        """The content of a file; raises Unreadable."""
+    def read(self, path: Path, largest: int = LARGEST) -> bytes:
+        """The content of a file of at most so many bytes; raises Unreadable."""
         try:
             # O_NONBLOCK: a FIFO in the file's place must not hold up a reload
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                content = _regular(descriptor)
+                content = _regular(descriptor, largest)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise Unreadable(_reason(error)) from error
-        if len(content) > LARGEST:
-            raise Unreadable(f"is larger than {LARGEST >> 20} MiB; bulk data belongs into a list, not into YAML")
+        if len(content) > largest:
+            raise TooLarge(f"is larger than {largest >> 20} MiB")
         return content
 
     def names(self, folder: Path) -> tuple[str, ...]:
@@ -67,7 +72,7 @@ class StoredFiles:
 
     content: Mapping[Path, bytes]
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, largest: int = LARGEST) -> bytes:  # noqa: ARG002  it was judged when it was stored
         """The content of a file; raises Unreadable."""
         try:
             return self.content[path]
@@ -86,15 +91,15 @@ def shown_path(path: Path, folder: Path) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def _regular(descriptor: int) -> bytes:
-    """What a regular file holds, and a byte more than LARGEST at most."""
+def _regular(descriptor: int, largest: int) -> bytes:
+    """What a regular file holds, and a byte more than the largest at most."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISDIR(mode):
         raise Unreadable("is a folder, not a file")
     if not stat.S_ISREG(mode):
         raise Unreadable("is not a regular file")
     with open(descriptor, "rb", closefd=False) as file:
-        return file.read(LARGEST + 1)
+        return file.read(largest + 1)
 
 
 def _reason(error: OSError) -> str:

@@ -58,6 +58,13 @@ class Pools(Section):
     static: PrefixList = Field((), description="prefixes whose addresses belong to one subscriber each")
 
 
+class SubscriberPrefix(Section):
+    """How much of the address space a subscriber without a row is given: the prefix length, by family."""
+
+    ipv4: int = Field(32, ge=1, le=32, description="the prefix length of one subscriber's IPv4 addresses")
+    ipv6: int = Field(64, ge=1, le=128, description="the prefix length of one subscriber's IPv6 addresses, as delegated")
+
+
 class EdgedFile(Section):
     """edged.yaml; paths in it are relative to the file itself."""
 
@@ -66,6 +73,9 @@ class EdgedFile(Section):
     gateway: Gateway = Field(description="this gateway and its two sides")
     pools: Pools = Field(description="the address pools, by how their addresses are assigned")
     subscribers: OptionalPath = Field(None, description="a CSV file of subscribers: id,prefixes,plan", validate_default=False)
+    subscriber_prefix: SubscriberPrefix = Field(
+        default_factory=SubscriberPrefix, description="the prefix length of a subscriber who has no row in `subscribers`"
+    )
     rules: PathValue = Field(Path("rules.d"), description="the folder of the policies, one *.yaml each, in lexical order")
     never_block: PrefixList = Field((), description="far ends of which no packet is ever dropped: management, monitoring, peers")
     marks: Marks = Field(default_factory=Marks, description="which bits of the conntrack and packet mark are edged's")

@@ -19,9 +19,6 @@ def review(edged: EdgedFile) -> Iterator[Finding]:
     yield from _interfaces(edged.gateway)
     yield from _pools(edged.pools)
     yield from _never_block(edged)
-    if edged.subscribers is not None:
-        message = "no policy of this version looks at subscribers; the file is not read"
-        yield Finding(("subscribers",), message, Severity.WARNING)
 
 
 def covers_all(prefixes: Sequence[Prefix]) -> Family | None:

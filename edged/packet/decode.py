@@ -52,7 +52,7 @@ def decode(data: bytes, link: int, on_wire: int = 0) -> Decoded | Undecodable:
     if link == ETHERNET:
         return ethernet(data, 0, limit)
     reader = _LINKS.get(link)
-    return reader(data, limit) if reader else Undecodable(f"link type {link}")
+    return reader(data, 0, limit) if reader else Undecodable(f"link type {link}")
 
 
 def ethernet(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
@@ -151,63 +151,55 @@ def ppp(data: bytes, at: int, limit: int, before: Before = NOTHING_BEFORE) -> De
     return Undecodable(f"PPP protocol 0x{protocol:04x}")
 
 
-def _ppp(data: bytes, limit: int) -> Decoded | Undecodable:
-    return ppp(data, 0, limit)
+def _pppoe_link(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
+    return _pppoe(data, at, limit, NOTHING_BEFORE)
 
 
-def _pppoe_link(data: bytes, limit: int) -> Decoded | Undecodable:
-    return _pppoe(data, 0, limit, NOTHING_BEFORE)
-
-
-def _cooked(data: bytes, limit: int) -> Decoded | Undecodable:
-    if len(data) < 16:
+def _cooked(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
+    if len(data) - at < 16:
         return Undecodable("the cooked header is cut off")
-    _, _, address_length, address, ethertype = _COOKED(data)
+    _, _, address_length, address, ethertype = _COOKED(data, at)
     before = Before(source_mac=address >> 16) if address_length == 6 else NOTHING_BEFORE
-    return by_ethertype(data, 16, limit, ethertype, before)
+    return by_ethertype(data, at + 16, limit, ethertype, before)
 
 
-def _cooked_2(data: bytes, limit: int) -> Decoded | Undecodable:
-    if len(data) < 20:
+def _cooked_2(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
+    if len(data) - at < 20:
         return Undecodable("the cooked header is cut off")
-    ethertype, _, _, _, _, address_length, address = _COOKED_2(data)
+    ethertype, _, _, _, _, address_length, address = _COOKED_2(data, at)
     before = Before(source_mac=address >> 16) if address_length == 6 else NOTHING_BEFORE
-    return by_ethertype(data, 20, limit, ethertype, before)
+    return by_ethertype(data, at + 20, limit, ethertype, before)
 
 
-def _raw(data: bytes, limit: int) -> Decoded | Undecodable:
-    return ip(data, 0, limit)
+def _raw_ipv4(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
+    return ipv4(data, at, limit, NOTHING_BEFORE)
 
 
-def _raw_ipv4(data: bytes, limit: int) -> Decoded | Undecodable:
-    return ipv4(data, 0, limit, NOTHING_BEFORE)
+def _raw_ipv6(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
+    return ipv6(data, at, limit, NOTHING_BEFORE)
 
 
-def _raw_ipv6(data: bytes, limit: int) -> Decoded | Undecodable:
-    return ipv6(data, 0, limit, NOTHING_BEFORE)
-
-
-def _loopback(data: bytes, limit: int) -> Decoded | Undecodable:
+def _loopback(data: bytes, at: int, limit: int) -> Decoded | Undecodable:
     """BSD's loopback, whose address family is in the byte order of the machine that captured it."""
-    if len(data) < 4:
+    if len(data) - at < 4:
         return Undecodable("the loopback header is cut off")
-    family = min(int.from_bytes(data[:4], "big"), int.from_bytes(data[:4], "little"))
+    family = min(int.from_bytes(data[at : at + 4], "big"), int.from_bytes(data[at : at + 4], "little"))
     if family == _INET:
-        return ipv4(data, 4, limit, NOTHING_BEFORE)
+        return ipv4(data, at + 4, limit, NOTHING_BEFORE)
     if family in _INET6:
-        return ipv6(data, 4, limit, NOTHING_BEFORE)
+        return ipv6(data, at + 4, limit, NOTHING_BEFORE)
     return Undecodable(f"address family {family}")
 
 
-_LINKS: dict[int, Callable[[bytes, int], Decoded | Undecodable]] = {
+_LINKS: dict[int, Callable[[bytes, int, int], Decoded | Undecodable]] = {
     BSD_LOOPBACK: _loopback,
     OPENBSD_LOOPBACK: _loopback,
-    PPP: _ppp,
-    PPP_HDLC: _ppp,
+    PPP: ppp,
+    PPP_HDLC: ppp,
     PPPOE: _pppoe_link,
-    RAW: _raw,
-    RAW_AS_DLT: _raw,
-    RAW_AS_OPENBSD_DLT: _raw,
+    RAW: ip,
+    RAW_AS_DLT: ip,
+    RAW_AS_OPENBSD_DLT: ip,
     RAW_IPV4: _raw_ipv4,
     RAW_IPV6: _raw_ipv6,
     COOKED: _cooked,

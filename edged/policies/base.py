@@ -106,6 +106,10 @@ class Policy(Section, ABC):
         """What an operator should hear of these settings on this site; pure, and called where the policy is not off."""
         yield from ()
 
+    def plan_names(self) -> tuple[str, ...] | None:
+        """The plans that a subscriber can have; None where this policy has the same numbers for everyone."""
+        return None
+
     @classmethod
     def explain_key(cls, key: str, value: object) -> str | None:  # noqa: ARG003
         """What to say of a key that this policy does not have, where there is more to say than that."""

@@ -31,7 +31,7 @@ class Differing(NamedTuple):
 def differing(old: Sequence[FlowRow], new: Sequence[FlowRow]) -> Iterator[Differing]:
     """The flows that the two policies treat differently, in the order of the captures; both saw the same packets."""
     by_first = {row.first: row for row in new}
-    for row in sorted(old, key=lambda each: each.first):
+    for row in old:
         other = by_first[row.first]
         if (row.verdict, row.policy) != (other.verdict, other.policy):
             yield Differing(row, other)

@@ -7,19 +7,22 @@ calls INVALID, counts as established here. No rule of edged stops or lets by a p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from edged.addresses import Family
 from edged.packet.decode import RAW, decode
-from edged.packet.layers import ICMP, ICMPV6, TCP, Decoded, Undecodable
-
-if TYPE_CHECKING:
-    from edged.ruleset.tree import Rule
+from edged.packet.layers import ICMP, ICMPV6, TCP, UDP, Decoded, Undecodable
+from edged.replay.arrival import Side
+from edged.replay.verdict import Judgement
 
 SECOND = 1_000_000_000
-MOST = 262_144  # net.netfilter.nf_conntrack_max on a machine with 16 GB
-_SWEEP_EVERY = 1 << 16  # packets
+MOST = 131_072  # some 60 MB; nf_conntrack_max is 65,536 on a machine of up to 4 GB and 262,144 on larger ones
+_SWEEP_EVERY = 1 << 16  # new connections
 
-Key = tuple[int, int, int | None, int, int | None]  # protocol, source and its port, destination and its port
+Key = tuple[int, int, int | None, int, int | None]  # protocol and family, the lower end and its port, the higher and its
+_IPV6 = Family.IPV6
+_OF_IPV6 = 1 << 8
+_new = tuple.__new__
 
 FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 # tcp_valid_flags of nf_conntrack_proto_tcp.c; PSH, ECE, CWR and AE are not looked at
@@ -27,11 +30,13 @@ _LOOKED_AT = FIN | SYN | RST | ACK | URG
 _VALID = frozenset((SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG))
 _OPENS = frozenset((SYN, SYN | URG, ACK, ACK | URG))  # nf_conntrack_tcp_loose: also in the middle
 
-# seconds: nf_conntrack_standalone.c, the tables of the protocols
-_UDP, _UDP_STREAM, _ICMP, _GENERIC = 30, 120, 30, 600
+# nf_conntrack_standalone.c, the tables of the protocols
+_UDP, _UDP_STREAM, _ICMP, _GENERIC = (seconds * SECOND for seconds in (30, 120, 30, 600))
 _STREAM_AFTER = 2 * SECOND
-_TCP_OPENING, _TCP_ESTABLISHED, _TCP_UNACKNOWLEDGED, _TCP_CLOSING, _TCP_RESET = 120, 432_000, 300, 120, 10
+_TCP_OPENING, _TCP_ESTABLISHED, _TCP_UNACKNOWLEDGED = (seconds * SECOND for seconds in (120, 432_000, 300))
+_TCP_CLOSING, _TCP_RESET = 120 * SECOND, 10 * SECOND
 
+_ICMPS = (ICMP, ICMPV6)
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}  # request: its answer
 _ANSWERS = {(protocol, answer): request for (protocol, request), answer in _ECHOES.items()}
 _ERRORS = {ICMP: frozenset((3, 4, 5, 11, 12)), ICMPV6: frozenset(range(128))}
@@ -39,19 +44,21 @@ _ERRORS = {ICMP: frozenset((3, 4, 5, 11, 12)), ICMPV6: frozenset(range(128))}
 _UNTRACKED_ICMPV6 = frozenset((130, 131, 132, 133, 134, 135, 136, 137, 143))
 
 
-class Verdict(NamedTuple):
-    """What was made of a packet, kept with its connection for those like it."""
+class Answer(NamedTuple):
+    """A judgement and what it was asked with; it holds for all of a connection's direction that is asked with the same."""
 
-    outcome: str
-    rule: Rule | None
-    observed: tuple[str, ...]
+    state: str
+    side: Side
     mark: int
+    moment: int
+    judgement: Judgement
+    marked: int  # the connection's mark afterwards
 
 
 class Connection:
-    """One connection."""
+    """One connection; `from_lower` tells which of its ends opened it."""
 
-    __slots__ = ("answered", "deadline", "ends", "mark", "opened", "verdicts")
+    __slots__ = ("answered", "deadline", "ends", "from_lower", "is_kept", "mark", "opened", "original", "reply")
 
     def __init__(self, now: int) -> None:
         self.opened = now
@@ -59,7 +66,11 @@ class Connection:
         self.answered = False
         self.ends = 0  # TCP: how many FINs have passed, 2 at most
         self.mark = 0
-        self.verdicts: dict[tuple[object, ...], Verdict] = {}
+        self.is_kept = False
+        self.from_lower = False
+        # what was last answered in each direction: there is nothing else that is kept by the packet
+        self.original: Answer | None = None
+        self.reply: Answer | None = None
 
 
 class Found(NamedTuple):
@@ -78,67 +89,49 @@ class Connections:
     """The connections of one capture; memory is bounded by MOST."""
 
     def __init__(self) -> None:
-        self._known: dict[Key, tuple[Connection, bool]] = {}  # by both directions: the connection, and whether it is its reply
-        self._seen = 0
+        self._known: dict[Key, Connection] = {}
+        self._added = 0
 
     def arrives(self, packet: Decoded, data: bytes, now: int) -> Found:
         """What conntrack says of the packet, decoded from `data`, when it comes to the rules at `now` (nanoseconds)."""
-        self._seen += 1
-        if not self._seen % _SWEEP_EVERY:
-            self._sweep(now)
+        key, from_lower = key_of(packet, data)
+        connection = self._known.get(key)
+        if connection is not None and connection.deadline < now:
+            del self._known[key]
+            connection = None
         protocol = packet.protocol
         if protocol == TCP:
-            return self._tcp(packet, data, now)
-        if protocol in (ICMP, ICMPV6):
-            return self._icmp(packet, data, now)
-        return self._plain(key_of(packet, data), now)
-
-    def passes(self, packet: Decoded, data: bytes, found: Found, now: int) -> None:
-        """The packet went on: a connection that it opened is there from now on, and lives for as long as its kind does."""
-        connection = found.connection
-        if connection is None or found.state == "related":
-            return
-        key = key_of(packet, data)
-        if key not in self._known:
-            if len(self._known) >= 2 * MOST:
-                self._sweep(now)
-            self._known[key] = (connection, False)
-            self._known.setdefault(reply_of(key), (connection, True))
-        if found.is_reply:
+            if packet.flags is None or (flags := packet.flags & _LOOKED_AT) not in _VALID:
+                return _INVALID
+            if connection is None or (flags & (SYN | ACK) == SYN and connection.ends == 2):
+                # of a port that is used again the old connection is over
+                return _new(Found, (Connection(now), "new", False)) if flags in _OPENS else _INVALID
+            if flags & RST or (flags & FIN and connection.ends < 2):
+                connection.ends = 2 if flags & RST else connection.ends + 1
+        elif protocol in _ICMPS:
+            refused = self._unlike_echo(packet, data, connection is not None, now)
+            if refused is not None:
+                return refused
+        if connection is None:
+            return _new(Found, (Connection(now), "new", False))
+        # what the rules make of the packet is all the same to the connection from here on (nf_conntrack_in)
+        if is_reply := connection.from_lower is not from_lower:
             connection.answered = True
-        connection.deadline = now + _lifetime(packet, connection, now) * SECOND
+        connection.deadline = now + _lifetime(packet, connection, now)
+        return _new(Found, (connection, "established" if connection.answered else "new", is_reply))
 
-    def _alive(self, key: Key, now: int) -> tuple[Connection, bool] | None:
-        found = self._known.get(key)
-        if found is None or found[0].deadline >= now:
-            return found
-        self._known.pop(key)
-        self._known.pop(reply_of(key), None)
-        return None
+    def keep(self, connection: Connection, packet: Decoded, data: bytes, now: int) -> None:
+        """The packet that opened the connection went on: it is there from now on, for as long as its kind lives."""
+        self._added += 1
+        if len(self._known) >= MOST or not self._added % _SWEEP_EVERY:
+            self._sweep(now)
+        key, connection.from_lower = key_of(packet, data)
+        connection.is_kept = True
+        connection.deadline = now + _lifetime(packet, connection, now)
+        self._known[key] = connection
 
-    def _plain(self, key: Key, now: int) -> Found:
-        found = self._alive(key, now)
-        if found is None:
-            return Found(Connection(now), "new", is_reply=False)
-        connection, is_reply = found
-        return Found(connection, "established" if is_reply or connection.answered else "new", is_reply)
-
-    def _tcp(self, packet: Decoded, data: bytes, now: int) -> Found:
-        if packet.flags is None:
-            return _INVALID
-        flags = packet.flags & _LOOKED_AT
-        if flags not in _VALID:
-            return _INVALID
-        found = self._alive(key_of(packet, data), now)
-        if found is None or (flags & (SYN | ACK) == SYN and found[0].ends == 2):
-            # a port that is used again: the old connection is over
-            return Found(Connection(now), "new", is_reply=False) if flags in _OPENS else _INVALID
-        connection, is_reply = found
-        if flags & RST or (flags & FIN and connection.ends < 2):
-            connection.ends = 2 if flags & RST else connection.ends + 1
-        return Found(connection, "established" if is_reply or connection.answered else "new", is_reply)
-
-    def _icmp(self, packet: Decoded, data: bytes, now: int) -> Found:
+    def _unlike_echo(self, packet: Decoded, data: bytes, is_known: bool, now: int) -> Found | None:  # noqa: FBT001
+        """What conntrack says of an ICMP packet; None where it opens a connection, or is of the one of its key."""
         protocol, kind = packet.protocol, packet.icmp_type
         assert protocol is not None  # noqa: S101  the caller asked
         if kind is None:
@@ -147,62 +140,61 @@ class Connections:
             return _UNTRACKED
         if kind in _ERRORS[protocol]:
             inner = decode(data[packet.payload : packet.end], RAW)
-            if isinstance(inner, Undecodable):
-                return _INVALID
-            about = self._alive(key_of(inner, data[packet.payload : packet.end]), now)
-            return _INVALID if about is None else Found(about[0], "related", not about[1])
-        if (protocol, kind) in _ECHOES:
-            return self._plain(key_of(packet, data), now)
-        if (protocol, kind) in _ANSWERS:
-            known = self._alive(key_of(packet, data), now)
-            return _INVALID if known is None else self._plain(key_of(packet, data), now)
+            return _INVALID if isinstance(inner, Undecodable) else self._about(inner, data[packet.payload : packet.end], now)
+        if (protocol, kind) in _ECHOES or (is_known and (protocol, kind) in _ANSWERS):
+            return None
         return _INVALID
+
+    def _about(self, inner: Decoded, data: bytes, now: int) -> Found:
+        """What conntrack says of an ICMP error about that packet, which went the other way."""
+        key, from_lower = key_of(inner, data)
+        connection = self._known.get(key)
+        if connection is None or connection.deadline < now:
+            return _INVALID
+        return Found(connection, "related", is_reply=connection.from_lower is from_lower)
 
     def _sweep(self, now: int) -> None:
         """Forget what has ended; where that is not enough, what ends soonest."""
-        self._known = {key: found for key, found in self._known.items() if found[0].deadline >= now}
-        if len(self._known) >= 2 * MOST:
-            last = sorted(found[0].deadline for found in self._known.values())[len(self._known) // 4]
-            self._known = {key: found for key, found in self._known.items() if found[0].deadline > last}
+        self._known = {key: kept for key, kept in self._known.items() if kept.deadline >= now}
+        if len(self._known) >= MOST:
+            last = sorted(kept.deadline for kept in self._known.values())[len(self._known) // 4]
+            self._known = {key: kept for key, kept in self._known.items() if kept.deadline > last}
 
 
-def key_of(packet: Decoded, data: bytes) -> Key:
-    """What tells the packet's connection from others, in the packet's direction; it was decoded from `data`."""
-    protocol = packet.protocol or 0
+def key_of(packet: Decoded, data: bytes) -> tuple[Key, bool]:
+    """What tells the packet's connection from others, its lower end first, and whether the packet is from that end.
+
+    The packet was decoded from `data`.
+    """
+    family, source, destination, protocol, source_port, destination_port = packet[:6]
+    kind = protocol or 0
     if packet.icmp_type is not None:
         # an answer stands under its request's type, with the identifier of both as port
-        kind = _ANSWERS.get((protocol, packet.icmp_type), packet.icmp_type)
+        source_port = _ANSWERS.get((kind, packet.icmp_type), packet.icmp_type)
         at = packet.transport + 4  # RFC 792, RFC 4443 section 4.1
-        return protocol, packet.source, kind, packet.destination, int.from_bytes(data[at : at + 2], "big")
-    return protocol, packet.source, packet.source_port, packet.destination, packet.destination_port
-
-
-def reply_of(key: Key) -> Key:
-    """The same in the other direction."""
-    protocol, source, source_port, destination, destination_port = key
-    if protocol in (ICMP, ICMPV6):
-        return protocol, destination, source_port, source, destination_port
-    return protocol, destination, destination_port, source, source_port
+        destination_port = int.from_bytes(data[at : at + 2], "big")
+        kind |= _OF_IPV6 if family is _IPV6 else 0
+        ends = (source, destination) if source < destination else (destination, source)
+        return (kind, ends[0], source_port, ends[1], destination_port), source <= destination
+    if family is _IPV6:
+        kind |= _OF_IPV6
+    if source < destination or (source == destination and (source_port or 0) <= (destination_port or 0)):
+        return (kind, source, source_port, destination, destination_port), True
+    return (kind, destination, destination_port, source, source_port), False
 
 
 def _lifetime(packet: Decoded, connection: Connection, now: int) -> int:
-    match packet.protocol:
-        case 6:
-            return _tcp_lifetime(packet, connection)
-        case 17:
-            is_stream = connection.answered and now - connection.opened > _STREAM_AFTER
-            return _UDP_STREAM if is_stream else _UDP
-        case 1 | 58:
-            return _ICMP
-        case _:
-            return _GENERIC
-
-
-def _tcp_lifetime(packet: Decoded, connection: Connection) -> int:
-    if packet.flags is not None and packet.flags & RST:
-        return _TCP_RESET
-    if connection.ends:
-        return _TCP_CLOSING
-    if not connection.answered:
+    """Nanoseconds."""
+    protocol = packet.protocol
+    if protocol == TCP:
+        if packet.flags is not None and packet.flags & RST:
+            return _TCP_RESET
+        if connection.ends:
+            return _TCP_CLOSING
+        if connection.answered:
+            return _TCP_ESTABLISHED
         return _TCP_OPENING if packet.flags is not None and packet.flags & SYN else _TCP_UNACKNOWLEDGED
-    return _TCP_ESTABLISHED
+    if protocol == UDP:
+        is_stream = connection.answered and now - connection.opened > _STREAM_AFTER
+        return _UDP_STREAM if is_stream else _UDP
+    return _ICMP if protocol in _ICMPS else _GENERIC

@@ -98,28 +98,43 @@ class Result:
         return f"{self.expectation.place}: {name}{self.told}"
 
 
+class Counts(Counter[tuple[Verdict, str | None, str | None]]):
+    """Packets by verdict, policy and rule."""
+
+
 class Expectations:
     """Counts for every expectation what its filter matches; the memory it takes does not grow with the packets."""
 
     def __init__(self, expectations: Iterable[Expectation]) -> None:
-        self._counted = tuple((each, predicate(each.filter), _Counts()) for each in expectations)
+        self._counted = tuple((each, predicate(each.filter), Counts()) for each in expectations)
 
     def feed(self, judged: Judged) -> None:
         """Count a packet."""
         for _, matches, counts in self._counted:
             if matches(judged):
-                counts[judged.verdict, judged.policy, judged.rule] += 1
+                counts[judged.judgement[:3]] += 1
+
+    def include(self, counts: Iterable[Counts]) -> None:
+        """Count what was counted of the same expectations elsewhere."""
+        for (_, _, own), other in zip(self._counted, counts, strict=True):
+            own.update(other)
+
+    @property
+    def all(self) -> tuple[Expectation, ...]:
+        """The expectations, in the order of the file."""
+        return tuple(each for each, _, _ in self._counted)
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """What was counted, in the order of the file."""
+        return tuple(counts for _, _, counts in self._counted)
 
     def results(self) -> tuple[Result, ...]:
         """What came of each expectation, in the order of the file."""
         return tuple(Result(each, _sorted(counts)) for each, _, counts in self._counted)
 
 
-class _Counts(Counter[tuple[Verdict, str | None, str | None]]):
-    """Packets by verdict, policy and rule."""
-
-
-def _sorted(counts: _Counts) -> tuple[Seen, ...]:
+def _sorted(counts: Counts) -> tuple[Seen, ...]:
     found = (Seen(*judgement, packets) for judgement, packets in counts.items())
     return tuple(sorted(found, key=lambda each: (-each.packets, each.verdict, each.policy or "", each.rule or "")))
 

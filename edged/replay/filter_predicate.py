@@ -60,14 +60,14 @@ _NUMBERS: Mapping[Number, Callable[[Judged], int | None]] = {
     Number.VERSION: lambda judged: 4 if judged.fields.family is Family.IPV4 else 6,
     Number.PROTOCOL: attrgetter("fields.protocol"),
     Number.LENGTH: attrgetter("fields.length"),
-    Number.POSITION: attrgetter("number"),
+    Number.POSITION: attrgetter("arrival.number"),
 }
 _WORDS: Mapping[Wording, Callable[[Judged], str | None]] = {
-    Wording.VERDICT: attrgetter("verdict"),
-    Wording.POLICY: attrgetter("policy"),
-    Wording.RULE: attrgetter("rule"),
-    Wording.SIDE: attrgetter("side"),
-    Wording.CAPTURE: attrgetter("capture"),
+    Wording.VERDICT: attrgetter("judgement.verdict"),
+    Wording.POLICY: attrgetter("judgement.policy"),
+    Wording.RULE: attrgetter("judgement.rule"),
+    Wording.SIDE: attrgetter("arrival.side"),
+    Wording.CAPTURE: attrgetter("arrival.capture"),
 }
 _FLAGS: Mapping[Flag, int] = {Flag.FIN: 0x01, Flag.SYN: 0x02, Flag.RST: 0x04, Flag.ACK: 0x10}
 

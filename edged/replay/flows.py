@@ -1,15 +1,13 @@
-"""The flows of captures, for `--flows`: packets of both directions between two ends, of the innermost IP header."""
+"""The flows of a capture, for `--flows`: packets of both directions between two ends, of the innermost IP header."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 from edged.addresses import Family
 from edged.packet.layers import Decoded
 from edged.packet.tunnels import innermost
-from edged.replay.engine import Arrival
 from edged.replay.verdict import Judged, Verdict
 from edged.replay.writers import FlowRow
 
@@ -22,7 +20,7 @@ _End = tuple[int, int]
 class _Flow:
     __slots__ = ("client", "first", "octets", "packets", "policy", "server", "verdict")
 
-    def __init__(self, first: tuple[int, int], client: _End, server: _End) -> None:
+    def __init__(self, first: int, client: _End, server: _End) -> None:
         self.first = first
         self.client = client
         self.server = server
@@ -33,38 +31,40 @@ class _Flow:
 
 
 class Flows:
-    """Collects flows; whoever sends first is the client. The verdict of a flow is the gravest of its packets'."""
+    """Collects the flows of the capture at that place among those given; whoever sends first is the client.
 
-    def __init__(self) -> None:
-        self._flows: dict[tuple[object, ...], _Flow] = {}
-        self._captures: dict[str, int] = {}
+    The verdict of a flow is the gravest of its packets'.
+    """
 
-    def take(self, judged: Judged, arrival: Arrival) -> None:
+    def __init__(self, place: int, file: str) -> None:
+        self._flows: dict[tuple[Family, int | None, _End, _End], _Flow] = {}
+        self._place = place
+        self._file = file
+
+    def take(self, judged: Judged) -> None:
         """A packet that was judged."""
-        assert isinstance(arrival.decoded, Decoded)  # noqa: S101  only those are judged
+        arrival, (verdict, policy, _, _) = judged
         packet = innermost(arrival.decoded, arrival.data).packet
         if not isinstance(packet, Decoded):
             packet = arrival.decoded
         one, other = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
-        capture = self._captures.setdefault(judged.capture, len(self._captures))
-        key = (capture, packet.family, packet.protocol, *((one, other) if one < other else (other, one)))
+        key = (packet.family, packet.protocol, *((one, other) if one < other else (other, one)))
         flow = self._flows.get(key)
         if flow is None:
-            flow = self._flows[key] = _Flow((capture, judged.number), one, other)
+            flow = self._flows[key] = _Flow(arrival.number, one, other)
         flow.packets += 1
         flow.octets += arrival.decoded.length
-        if _GRAVITY[judged.verdict] > _GRAVITY[flow.verdict]:
-            flow.verdict, flow.policy = judged.verdict, judged.policy or ""
+        if _GRAVITY[verdict] > _GRAVITY[flow.verdict]:
+            flow.verdict, flow.policy = verdict, policy or ""
 
     def rows(self) -> Iterator[FlowRow]:
-        """A row a flow."""
-        names = list(self._captures)
-        for (capture, family, protocol, *_), flow in self._flows.items():
+        """A row a flow, in the order of their first packets."""
+        for (family, protocol, *_), flow in self._flows.items():
             address = IPv4Address if family is Family.IPV4 else IPv6Address
             yield FlowRow(
-                first=flow.first,
-                file=Path(names[capture]).name if isinstance(capture, int) else "",
-                proto=_PROTOCOLS.get(protocol, str(protocol)) if isinstance(protocol, int) else "none",
+                first=(self._place, flow.first),
+                file=self._file,
+                proto="none" if protocol is None else _PROTOCOLS.get(protocol, str(protocol)),
                 client=str(address(flow.client[0])),
                 cport=flow.client[1],
                 server=str(address(flow.server[0])),

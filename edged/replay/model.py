@@ -19,12 +19,11 @@ from edged.packet.packet import FlowState, Packet
 from edged.packet.reassembly import TIMEOUTS, Passed, Reassembler, Whole
 from edged.policies import Site
 from edged.replay.alike import Alike
-from edged.replay.connections import SECOND, Connections, Found, Verdict
-from edged.replay.engine import Arrival, Side
+from edged.replay.arrival import Arrival, Side
+from edged.replay.connections import SECOND, Answer, Connections, Found
 from edged.replay.forwarding import not_forwarded
 from edged.replay.sides import Sides
-from edged.replay.verdict import Judged
-from edged.replay.verdict import Verdict as Word
+from edged.replay.verdict import Judged, Judgement, Verdict
 from edged.ruleset.evaluate import evaluate
 from edged.ruleset.nodes import ConntrackDirection, ConntrackState
 from edged.ruleset.sets import AddressSet
@@ -32,6 +31,9 @@ from edged.ruleset.tree import Table
 
 _LONGEST_WAIT = max(TIMEOUTS.values())
 _MOST_REMEMBERED = 1 << 16
+_FOREVER = 1 << 80  # nanoseconds, more than any capture can say
+_ACCEPT = Verdict.ACCEPT
+_new = tuple.__new__
 
 
 class Model:
@@ -50,11 +52,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """A time in which no element of the table ends, and the verdicts that were found in it."""
+    """A time in which no element of the table ends, from `begins` to before `ends` (nanoseconds), and what was answered in it."""
 
     number: int
+    begins: int
+    ends: int
     alike: Alike
-    verdicts: dict[tuple[object, ...], Verdict]
+    answers: dict[tuple[object, ...], Answer]
 
 
 class _Moments:
@@ -67,11 +71,13 @@ class _Moments:
         self._known: dict[int, _Moment] = {}
 
     def at(self, now: int) -> _Moment:
-        """The moment of that second since the epoch."""
-        number = bisect_right(self._ends, now)
+        """The moment of that time (nanoseconds since the epoch)."""
+        number = bisect_right(self._ends, now // SECOND)
         moment = self._known.get(number)
         if moment is None:
-            moment = self._known[number] = _Moment(number, Alike(self._table, now), {})
+            begins = self._ends[number - 1] * SECOND if number else -_FOREVER
+            ends = self._ends[number] * SECOND if number < len(self._ends) else _FOREVER
+            moment = self._known[number] = _Moment(number, begins, ends, Alike(self._table, now // SECOND), {})
         return moment
 
 
@@ -80,7 +86,7 @@ class _Waiting:
     """A packet whose verdict is not known yet, or stands behind one that is not."""
 
     arrival: Arrival
-    verdict: Verdict | None
+    judgement: Judgement | None
 
 
 class _Run:
@@ -98,18 +104,17 @@ class _Run:
         self._moment = moments.at(0)
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+        queue = self._queue
         for arrival in arrivals:
             packet = arrival.decoded
-            if not isinstance(packet, Decoded) or arrival.side is None:
-                continue
             if packet.fragment is None:
-                verdict = self._verdict(packet, arrival.data, arrival.side, arrival.nanoseconds)
-                if not self._queue:
-                    yield _judged(arrival, verdict)
+                judgement = self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)
+                if not queue:
+                    yield _new(Judged, (arrival, judgement))
                     continue
-                self._queue.append(_Waiting(arrival, verdict))
+                queue.append(_Waiting(arrival, judgement))
             else:
-                self._take_piece(arrival, packet, arrival.side)
+                self._take_piece(arrival, packet)
             yield from self._ready(arrival.nanoseconds)
         yield from self._ready(None)
 
@@ -117,58 +122,69 @@ class _Run:
         """What can be told in order; of pieces that waited too long (None: of all) nothing became anything."""
         while self._queue:
             first = self._queue[0]
-            if first.verdict is None and now is not None and now - first.arrival.nanoseconds <= _LONGEST_WAIT:
+            if first.judgement is None and now is not None and now - first.arrival.nanoseconds <= _LONGEST_WAIT:
                 return
             self._queue.popleft()
-            yield _judged(first.arrival, first.verdict or _LOST)
+            yield Judged(first.arrival, first.judgement or _LOST)
 
-    def _take_piece(self, arrival: Arrival, packet: Decoded, side: Side) -> None:
+    def _take_piece(self, arrival: Arrival, packet: Decoded) -> None:
         waiting = _Waiting(arrival, None)
         self._queue.append(waiting)
         taken = self._reassembler.take(packet, arrival.data, arrival.nanoseconds)
         assert packet.fragment is not None  # noqa: S101  the caller asked
         key = (packet.source, packet.destination, packet.fragment.identification)
         if isinstance(taken, Passed):
-            waiting.verdict = self._verdict(packet, arrival.data, side, arrival.nanoseconds)
+            waiting.judgement = self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)
         elif isinstance(taken, Whole):
             whole = decode(taken.data, RAW)
             pieces = [*self._pieces.pop(key, ()), waiting]
-            verdict = self._verdict(whole, taken.data, side, arrival.nanoseconds) if isinstance(whole, Decoded) else _LOST
+            judgement = _LOST
+            if isinstance(whole, Decoded):
+                judgement = self._judgement(whole, taken.data, arrival.side, arrival.nanoseconds)
             for piece in pieces[-taken.count :]:
-                piece.verdict = verdict
+                piece.judgement = judgement
         else:
             self._pieces.setdefault(key, []).append(waiting)
             if len(self._pieces) > _MOST_REMEMBERED:
                 self._pieces.pop(next(iter(self._pieces)))
 
-    def _verdict(self, packet: Decoded, data: bytes, side: Side, now: int) -> Verdict:
-        if packet.dropped_by_stack or not_forwarded(packet):
+    def _judgement(self, packet: Decoded, data: bytes, side: Side, now: int) -> Judgement:
+        if packet.dropped_by_stack:
             return _LOST
         found = self._connections.arrives(packet, data, now)
-        moment = self._moment = self._moments.at(now // SECOND)
-        connection = found.connection
-        if connection is None or found.state == "related":
-            verdict = self._asked(packet, found, side, now)
-        else:
-            key = (found.is_reply, found.state, side, connection.mark, moment.number)
-            known = connection.verdicts.get(key)
-            verdict = connection.verdicts[key] = known or self._asked(packet, found, side, now)
-        if verdict.outcome == "accept" and connection is not None:
-            connection.mark = verdict.mark
-            self._connections.passes(packet, data, found, now)
-        return verdict
+        connection, state, is_reply = found
+        # what is kept has passed once; its replies come from where that went, which no check but this one refuses as a source
+        if (connection is None or not connection.is_kept or not packet.source) and not_forwarded(packet):
+            return _LOST
+        moment = self._moment
+        if not moment.begins <= now < moment.ends:
+            moment = self._moment = self._moments.at(now)
+        if connection is None or state == "related":  # an error is not from where its connection is
+            return self._answer(packet, found, side, now).judgement
+        answer = connection.reply if is_reply else connection.original
+        if answer is None or answer[:4] != (state, side, connection.mark, moment.number):
+            answer = self._answer(packet, found, side, now)
+            if is_reply:
+                connection.reply = answer
+            else:
+                connection.original = answer
+        judgement = answer.judgement
+        connection.mark = answer.marked
+        if not connection.is_kept and judgement.verdict is _ACCEPT:
+            self._connections.keep(connection, packet, data, now)
+        return judgement
 
-    def _asked(self, packet: Decoded, found: Found, side: Side, now: int) -> Verdict:
+    def _answer(self, packet: Decoded, found: Found, side: Side, now: int) -> Answer:
         mark = found.connection.mark if found.connection is not None else 0
         way_out = self._sides.of(packet.family, packet.destination)
-        verdicts = self._moment.verdicts
+        answers = self._moment.answers
         key = (*self._moment.alike.kind(packet), side, way_out, found.state, found.is_reply, mark)
-        verdict = verdicts.get(key)
-        if verdict is None:
-            verdict = verdicts[key] = self._evaluate(packet, found, side, now)
-        return verdict
+        answer = answers.get(key)
+        if answer is None:
+            answer = answers[key] = self._evaluate(packet, found, side, now)
+        return answer
 
-    def _evaluate(self, packet: Decoded, found: Found, side: Side, now: int) -> Verdict:
+    def _evaluate(self, packet: Decoded, found: Found, side: Side, now: int) -> Answer:
         address = IPv4Address if packet.family is Family.IPV4 else IPv6Address
         asked = Packet(
             self._interfaces[side],
@@ -187,28 +203,14 @@ class _Run:
         decision = evaluate(self._table, asked, flow, now // SECOND)
         counted = (rule for rule in decision.counted if rule.count is not None and rule.count.verdict == "observe")
         observed = tuple(dict.fromkeys(rule.policy for rule in counted if rule.policy))
-        stopped = decision.rule if decision.outcome.value != "accept" else None
-        return Verdict(decision.outcome.value, stopped, observed, decision.mark)
+        verdict = Verdict(decision.outcome.value)
+        rule = decision.rule if verdict is not _ACCEPT else None
+        place = str(rule.origin) if rule and rule.origin else None
+        judgement = Judgement(verdict, rule.policy if rule else None, place, observed)
+        return Answer(found.state, side, mark, self._moment.number, judgement, decision.mark)
 
 
-_LOST = Verdict("drop", None, (), 0)  # by the router itself, before any rule
-
-
-def _judged(arrival: Arrival, verdict: Verdict) -> Judged:
-    fields = arrival.decoded
-    assert isinstance(fields, Decoded)  # noqa: S101  only those are judged
-    rule = verdict.rule
-    return Judged(
-        arrival.capture,
-        arrival.number,
-        arrival.nanoseconds,
-        Word(verdict.outcome),
-        rule.policy if rule else None,
-        str(rule.origin) if rule and rule.origin else None,
-        verdict.observed,
-        arrival.side,
-        fields,
-    )
+_LOST = Judgement(Verdict.DROP)  # by the router itself, before any rule
 
 
 def _some_name(interface: str) -> str:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field
 
-from edged.replay.verdict import Judged, TrafficClass, Verdict
+from edged.replay.arrival import TrafficClass
+from edged.replay.verdict import Judged, Verdict
 
 OBSERVE = "observe"
 POLICY_WORDS = (Verdict.DROP.value, Verdict.REJECT.value, OBSERVE)
@@ -45,16 +46,28 @@ class Summary:
 
     def add(self, judged: Judged) -> None:
         """Count a packet that was judged."""
-        verdict = judged.verdict
-        self.verdicts[judged.capture, verdict] += 1
-        if judged.policy is not None and verdict is not Verdict.ACCEPT:
-            self._policy(judged.policy)[verdict] += 1
-        for name in judged.observed:
+        verdict, policy, _, observed = judged.judgement
+        self.verdicts[judged.arrival.capture, verdict] += 1
+        if policy is not None:
+            self._policy(policy)[verdict] += 1
+        for name in observed:
             self._policy(name)[OBSERVE] += 1
-        if judged.class_ is not None:
-            seen = self._class(judged.class_)
+        if judged.arrival.class_ is not None:
+            seen = self._class(judged.arrival.class_)
             seen.packets += 1
             seen.octets += judged.fields.length
+
+    def include(self, other: Summary) -> None:
+        """Count what another summary counted, of other captures or of the same."""
+        self.verdicts.update(other.verdicts)
+        self.unparsed_by.update(other.unparsed_by)
+        for policy, counts in other.policies.items():
+            self._policy(policy).update(counts)
+        for name, counted in other.classes.items():
+            seen = self._class(name)
+            seen.flows += counted.flows
+            seen.packets += counted.packets
+            seen.octets += counted.octets
 
     def add_unparsed(self, capture: str, reason: str, packets: int = 1) -> None:
         """Count packets that were not judged, as no IP packet was found in them."""

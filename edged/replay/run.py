@@ -1,84 +1,57 @@
-"""A replay as a whole: captures through an engine, and what came of each packet to whoever wants to know."""
+"""A capture through an engine, and what came of each packet to whoever wants to know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
-from edged.replay.engine import Arrival, Engine, Side
+from edged.replay.arrival import Arrival
+from edged.replay.engine import Engine
 from edged.replay.readers import Capture, open_capture
 from edged.replay.report import Summary
-from edged.replay.sides import Sides
+from edged.replay.sides import SideOf
 from edged.replay.verdict import Judged
 
-Take = Callable[[Judged, Arrival], None]
-_SPOKEN_EVERY = 1024  # packets
+Take = Callable[[Judged], None]
+Progress = Callable[[int, float], None]  # so many packets of the capture, and how much of its file, from 0 to 1
+_SPOKEN_EVERY = 1024  # packets; a power of two
+_new = tuple.__new__
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """How to tell the side that a packet comes from: by one side for all, by the access side's MACs, or by the pools."""
-
-    sides: Sides
-    every: Side | None = None
-    access_macs: frozenset[int] = frozenset()
-
-    def of(self, packet: Decoded) -> Side:
-        """The side of a packet."""
-        if self.every is not None:
-            return self.every
-        if self.access_macs:
-            return Side.ACCESS if packet.before.source_mac in self.access_macs else Side.UPSTREAM
-        return self.sides.of(packet.family, packet.source)
+def untold(_packets: int, _done: float) -> None:
+    """Progress that nobody wants to hear of."""
 
 
-@dataclass(slots=True)
-class Replay:
-    """One run over captures; `damaged` tells of those that could be read in part only."""
+class Replay(NamedTuple):
+    """Who judges, and how to tell the side that a packet comes from."""
 
     engine: Engine
-    origins: Origins
-    summary: Summary
-    takers: Sequence[Take] = ()
-    damaged: list[str] = field(default_factory=list)
+    side_of: SideOf
 
-    def run(self, captures: Iterable[Path], progress: Callable[[str, int], None] = lambda _name, _packets: None) -> None:
-        """Judge every packet of the captures, one after the other. Raises CaptureUnreadable, EdgedError."""
-        for path in captures:
-            with open_capture(path) as capture:
-                self._one(str(path), capture, progress)
-            if capture.damage is not None:
-                self.damaged.append(
-                    f"{path}: {capture.damage.message}, at byte {capture.damage.offset}; what stands before was read"
-                )
+    def run(self, path: Path, summary: Summary, takers: Sequence[Take] = (), progress: Progress = untold) -> str:
+        """Judge every packet of a capture; what it ended with, if it could be read in part only.
 
-    def _one(self, name: str, capture: Capture, progress: Callable[[str, int], None]) -> None:
-        waiting: list[Arrival] = []  # judged in order, some behind others
-        taken = 0
-        takers = self.takers
-        for judged in self.engine.judge(self._arrivals(name, capture, waiting if takers else None)):
-            self.summary.add(judged)
-            if takers:
-                arrival = waiting[taken]
-                taken += 1
-                if taken > _SPOKEN_EVERY:
-                    del waiting[:taken]
-                    taken = 0
+        Raises CaptureUnreadable, EdgedError.
+        """
+        name, add = str(path), summary.add
+        with open_capture(path) as capture:
+            for judged in self.engine.judge(self._arrivals(name, capture, summary)):
+                add(judged)
                 for take in takers:
-                    take(judged, arrival)
-            if not judged.number % _SPOKEN_EVERY:
-                progress(name, judged.number)
+                    take(judged)
+                if not judged.arrival.number & _SPOKEN_EVERY - 1:
+                    progress(judged.arrival.number, capture.done)
+        damage = capture.damage
+        return f"{name}: {damage.message}, at byte {damage.offset}; what stands before was read" if damage else ""
 
-    def _arrivals(self, name: str, capture: Capture, waiting: list[Arrival] | None) -> Iterator[Arrival]:
-        for record in capture:
-            decoded = decode(record.data, record.link, record.original_length)
-            if not isinstance(decoded, Decoded):
-                self.summary.add_unparsed(name, decoded.reason)
-                continue
-            arrival = Arrival(name, record.number, record.nanoseconds, record.data, decoded, self.origins.of(decoded))
-            if waiting is not None:
-                waiting.append(arrival)
-            yield arrival
+    def _arrivals(self, name: str, capture: Capture, summary: Summary) -> Iterator[Arrival]:
+        side_of = self.side_of
+        for number, nanoseconds, link, _, data, on_wire in capture:
+            decoded = decode(data, link, on_wire)
+            if isinstance(decoded, Decoded):
+                yield _new(Arrival, (name, number, nanoseconds, data, decoded, side_of(decoded), None))
+            else:
+                summary.add_unparsed(name, decoded.reason)

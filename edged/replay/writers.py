@@ -38,7 +38,7 @@ class PacketsWriter:
     def write(self, judged: Judged) -> None:
         """Write a packet's line; `ts` is a number of seconds since the epoch with nine decimals, which no float is exact to."""
         quoted = self._quote
-        capture, number, nanoseconds, verdict, policy, rule, _, _, _, class_ = judged
+        (capture, number, nanoseconds, _, _, _, class_), (verdict, policy, rule, _) = judged
         self._out.write(
             f'{{"capture": {quoted(capture)}, "n": {number}, "ts": {seconds(nanoseconds)}, "verdict": {quoted(verdict)}, '
             f'"policy": {quoted(policy)}, "rule": {quoted(rule)}, "class": {quoted(class_)}}}\n'
@@ -80,10 +80,11 @@ class FlowsWriter:
     def __init__(self, out: TextIO) -> None:
         self._writer = csv.writer(out, lineterminator="\n")
 
-    def write(self, rows: Iterable[FlowRow]) -> None:
-        """Write all flows, sorted by their first packets; a None is an empty field, and a row is one line."""
         self._writer.writerow(FLOW_COLUMNS)
-        for row in sorted(rows, key=lambda row: row[:7]):
+
+    def write(self, rows: Iterable[FlowRow]) -> None:
+        """Write flows, in the order given; a None is an empty field, and a row is one line."""
+        for row in rows:
             file, hostname = printable(row.file), printable(row.hostname or "")
             self._writer.writerow(row._replace(file=file, hostname=hostname)[1:])
 

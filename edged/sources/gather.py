@@ -59,10 +59,11 @@ def has_mapped(addresses: Packed) -> bool:
 
 
 class Gatherer:
-    """Takes the entries of one list in the order of their lines."""
+    """Takes the entries of one list in the order of their lines; the first `most_told` of its bad lines are told."""
 
-    def __init__(self, *, show: bool) -> None:
+    def __init__(self, *, show: bool, most_told: int = _MOST_TOLD) -> None:
         self._show = show
+        self._most_told = most_told
         self._parts: dict[Family, list[_Part]] = {family: [] for family in Family}
         self._bad: list[BadLine] = []
         self._bad_count = 0
@@ -84,7 +85,7 @@ class Gatherer:
             if len(parts) > known[family] + 1:
                 parts[known[family] :] = [_joined(parts[known[family] :])]
         self._keep_first()
-        self._has_told = len(self._bad) == _MOST_TOLD
+        self._has_told = len(self._bad) == self._most_told
 
     def refuse(self, line: int, message: str) -> None:
         """Count a line that holds no entry and should, before the texts around it are added.
@@ -110,7 +111,7 @@ class Gatherer:
 
     def _keep_first(self) -> None:
         """Keep the bad lines that are told; those of a batch come by family."""
-        self._bad = sorted(self._bad, key=lambda bad: bad.line)[:_MOST_TOLD]
+        self._bad = sorted(self._bad, key=lambda bad: bad.line)[: self._most_told]
 
     def _take_apart(self, texts: list[str], lines: NDArray[np.uint32]) -> None:
         of_ipv6 = [":" in text for text in texts]

@@ -20,11 +20,12 @@ from edged.cli.root import edged
 from edged.loader import load
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
+from edged.replay.arrival import Arrival, Side
 from edged.replay.expect_file import read_expectations
 from edged.replay.filter_predicate import predicate
 from edged.replay.filter_values import site_names
 from edged.replay.readers import open_capture
-from edged.replay.verdict import Judged, Verdict
+from edged.replay.verdict import Judged, Judgement, Verdict
 from tests.tiers import missing_for_namespaces, require
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def packets_of(case: Path) -> list[Judged]:
     with open_capture(capture_of(case)) as capture:
         found = [(each, decode(each.data, each.link, each.original_length)) for each in capture]
     return [
-        Judged(str(case), each.number, each.nanoseconds, Verdict.ACCEPT, None, None, (), None, packet)
+        Judged(Arrival(str(case), each.number, each.nanoseconds, each.data, packet, Side.UPSTREAM), Judgement(Verdict.ACCEPT))
         for each, packet in found
         if isinstance(packet, Decoded)
     ]

@@ -18,7 +18,7 @@ from edged.loader import Configuration, load
 from edged.replay.kernel import KernelEngine
 from edged.replay.model import Model
 from edged.replay.report import Summary
-from edged.replay.run import Origins, Replay
+from edged.replay.run import Replay
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged, Verdict
 from tests.tiers import missing_for_namespaces, require
@@ -67,8 +67,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
 
 def judged_by(engine: Model | KernelEngine, configuration: Configuration, captures: list[Path]) -> list[Judged]:
     found: list[Judged] = []
-    origins = Origins(Sides(configuration.site()))
-    Replay(engine, origins, Summary("", []), [lambda judged, _: found.append(judged)]).run(captures)
+    replay = Replay(engine, Sides(configuration.site()).of_sender)
+    for path in captures:
+        replay.run(path, Summary("", []), [found.append])
     return found
 
 
@@ -80,9 +81,11 @@ def test_the_model_says_of_every_packet_what_the_kernel_does(captures: list[Path
     with KernelEngine(table, site) as kernel:
         real = judged_by(kernel, configuration, captures)
     assert len(modelled) == len(real) > 30_000
-    different = [(one[:8], other[:8]) for one, other in zip(modelled, real, strict=True) if one[:8] != other[:8]]
+    different = [
+        (one.arrival[:3], one.judgement, other.judgement) for one, other in zip(modelled, real, strict=True) if one != other
+    ]
     assert not different, f"{len(different)} of {len(real)}, the first: {different[:5]}"
-    verdicts = Counter((judged.verdict, judged.policy) for judged in real)
+    verdicts = Counter(judged.judgement[:2] for judged in real)
     by_policy = {policy for _, policy in verdicts if policy}
     assert by_policy >= {"blocklist", "op25b", "ip53b"}, verdicts
     stopped = sum(count for (verdict, policy), count in verdicts.items() if verdict is not Verdict.ACCEPT and policy)

@@ -15,9 +15,10 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "subscribers": {"addresses"},
     "fetch": {"errors"},
     "packed": {"addresses"},
-    "sources": {"addresses", "errors", "packed"},
+    "sources": {"addresses", "errors", "packed", "subscribers"},
     "interfaces": set(),
     "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
@@ -26,11 +27,11 @@ MAY_KNOW = {
     "policies": {"addresses", "config", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "packed", "ruleset"},
     "enforce": {"errors", "kernel", "ruleset"},
-    "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources"},
+    "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "packed", "interfaces", "ruleset", "packet", "inspect", "policies")
+PURE = ("origin", "errors", "addresses", "subscribers", "packed", "interfaces", "ruleset", "packet", "inspect", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),

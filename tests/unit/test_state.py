@@ -11,7 +11,7 @@ import pytest
 from edged.daemon.boot import state_folder
 from edged.errors import EdgedError, Refused
 from edged.kernel.fake import FakeHost
-from edged.loader import load
+from edged.loader import InvalidConfiguration, load
 from edged.state import Pending, StateFolder, digest
 from tests.unit.daemon.daemons import EDGED, NOW, FakeClock, exempt, write_files
 
@@ -58,6 +58,20 @@ def test_the_files_are_the_owners_alone_and_no_partial_one_stays(tmp_path: Path,
         "last-good.json": "0o600",
         "confirm.json": "0o600",
     }
+
+
+def test_the_file_of_subscribers_is_kept_with_the_rest(tmp_path: Path, state: StateFolder) -> None:
+    path = write_files(tmp_path)
+    path.write_text(path.read_text() + "subscribers: subscribers.csv\n")
+    rows = path.parent / "subscribers.csv"
+    rows.write_text("\ufeffid,prefixes,plan\r\nc1,203.0.113.8/30,\r\n", newline="")
+    kept = load(path, now=datetime.fromtimestamp(NOW, UTC))
+    state.save_last_good(kept)
+    rows.write_text("id,prefixes,plan\nc1,203.0.113.9/30,\n")
+    with pytest.raises(InvalidConfiguration):
+        load(path, now=datetime.fromtimestamp(NOW, UTC))
+    assert state.load_last_good() == kept
+    assert digest(kept.sources) != digest({**kept.sources, rows: rows.read_bytes()})
 
 
 def test_the_same_configuration_is_not_written_twice(tmp_path: Path, state: StateFolder) -> None:

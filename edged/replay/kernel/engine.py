@@ -11,9 +11,8 @@ from typing import Self
 
 from edged.addresses import Family
 from edged.errors import KernelError, Refused
-from edged.packet.layers import Decoded
 from edged.policies import Site
-from edged.replay.engine import Arrival, Side
+from edged.replay.arrival import Arrival, Side
 from edged.replay.kernel.gateway import MOST_FRAMES, Gateway
 from edged.replay.kernel.network import remove_leftovers
 from edged.replay.kernel.pace import Pace
@@ -61,7 +60,7 @@ class KernelEngine:
             self._gateway = None
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
-        """The verdict on each packet of one capture that was decoded, in order.
+        """The verdict on each packet of one capture, in order.
 
         Raises KernelError where anything was lost on the way, or the kernel contradicts itself: no verdict is a guess.
         """
@@ -130,10 +129,8 @@ class _Run:
         frames: list[tuple[Side, bytes]] = []
         sent: list[int] = []
         for arrival in batch:
-            packet, side = arrival.decoded, arrival.side
-            if not isinstance(packet, Decoded) or side is None:
-                continue
-            seen = Seen(arrival, packet)
+            packet = arrival.decoded
+            seen = Seen(arrival)
             self._queue.append(seen)
             if packet.length > LONGEST:
                 seen.decide(None)
@@ -142,7 +139,7 @@ class _Run:
             mark = self.number if packet.fragment is None else self.number | PIECE
             sent.append(mark)
             self._seen[mark] = seen
-            frames.append((side, frame(arrival, packet, mark, self._gateway.address(side))))
+            frames.append((arrival.side, frame(arrival, mark, self._gateway.address(arrival.side))))
         self._gateway.send(frames)
         return sent
 
@@ -202,7 +199,7 @@ def _batches(arrivals: Iterable[Arrival], most: int) -> Iterator[list[Arrival]]:
     size = 0
     for arrival in arrivals:
         batch.append(arrival)
-        size += arrival.decoded.length if isinstance(arrival.decoded, Decoded) else 0
+        size += arrival.decoded.length
         if len(batch) >= most or size > _MOST_BYTES:
             yield batch
             batch, size = [], 0

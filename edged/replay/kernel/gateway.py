@@ -20,7 +20,7 @@ from edged.kernel.messages import pack, refusal, unpack
 from edged.kernel.namespace import inside, open_nftables
 from edged.kernel.nftsocket import NftSocket
 from edged.policies import Site
-from edged.replay.engine import Side
+from edged.replay.arrival import Side
 from edged.replay.kernel import filters, network, tracer
 from edged.replay.kernel.wire import HEARD
 from edged.ruleset.plan import Desired

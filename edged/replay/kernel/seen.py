@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from edged.errors import KernelError
 from edged.packet.layers import Decoded
-from edged.replay.engine import Arrival
-from edged.replay.verdict import Judged, Verdict
+from edged.replay.arrival import Arrival
+from edged.replay.verdict import Judged, Judgement, Verdict
 from edged.ruleset.nodes import Drop, Prohibit, ResetTcp
 from edged.ruleset.tree import Rule
 
@@ -17,7 +17,6 @@ class Seen:
     """What became of one packet; `verdict` is None while that is not known."""
 
     arrival: Arrival
-    packet: Decoded
     rules: list[Rule] = field(default_factory=list)
     arrived: bool = False
     left: bool = False
@@ -27,10 +26,14 @@ class Seen:
     stopped_by: Rule | None = None
     observed: tuple[str, ...] = ()
 
+    @property
+    def packet(self) -> Decoded:
+        """The packet's fields."""
+        return self.arrival.decoded
+
     def decide(self, other: Seen | None) -> None:
         """What was seen of `other` is the verdict on this packet; None: nothing became of it. Raises KernelError."""
         self.verdict = Verdict.DROP
-        self.arrival = self.arrival._replace(data=b"")
         if other is None:
             return
         stops = [rule for rule in other.rules if isinstance(rule.then, Drop | ResetTcp | Prohibit)]
@@ -50,7 +53,6 @@ class Seen:
 
     def judged(self, verdict: Verdict) -> Judged:
         """The answer."""
-        arrival, rule = self.arrival, self.stopped_by
+        rule = self.stopped_by
         policy, origin = (rule.policy, str(rule.origin) if rule.origin else None) if rule else (None, None)
-        where = (arrival.capture, arrival.number, arrival.nanoseconds)
-        return Judged(*where, verdict, policy, origin, self.observed, arrival.side, self.packet)
+        return Judged(self.arrival, Judgement(verdict, policy, origin, self.observed))

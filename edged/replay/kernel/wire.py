@@ -13,8 +13,8 @@ import sys
 from enum import Enum
 
 from edged.addresses import Family
-from edged.packet.layers import BEYOND_DATA, ICMP, ICMPV6, TCP, Decoded
-from edged.replay.engine import Arrival
+from edged.packet.layers import BEYOND_DATA, ICMP, ICMPV6, TCP
+from edged.replay.arrival import Arrival
 
 LONGEST = 65535  # bytes of an IP packet: the largest MTU of a veth device (ETH_MAX_MTU)
 HEARD = 14 + 60 + 20  # bytes of a frame that `kind_of` looks at: the longest IPv4 header and a TCP header
@@ -41,9 +41,10 @@ def source_of(mark: int) -> bytes:
     return b"\x02\0" + mark.to_bytes(4, sys.byteorder)
 
 
-def frame(arrival: Arrival, decoded: Decoded, mark: int, gateway: bytes) -> bytes:
+def frame(arrival: Arrival, mark: int, gateway: bytes) -> bytes:
     """The frame to the gateway's address. What was not captured of the packet is zero, so its checksum is then wrong."""
-    at, data = decoded.network, arrival.data
+    decoded, data = arrival.decoded, arrival.data
+    at = decoded.network
     if not decoded.dropped_by_stack:
         packet = bytearray(data[at : at + decoded.length].ljust(decoded.length, b"\0"))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,12 @@ class Capture:
 
     def __iter__(self) -> Iterator[Record]:
         return self._records
+
+    @property
+    def done(self) -> float:
+        """How much of the file was taken from the disk, from 0 to 1; 0 where nobody knows how long it is, as of a pipe."""
+        size = os.fstat(self._file.fileno()).st_size
+        return min(1.0, self._file.tell() / size) if size else 0.0
 
     def __enter__(self) -> Capture:
         return self

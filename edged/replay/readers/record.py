@@ -46,6 +46,10 @@ class CaptureUnreadable(EdgedError):
         self.path = path
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[CaptureUnreadable], tuple[Path, str]]:
+        """How it comes whole from the process that met it (--jobs)."""
+        return CaptureUnreadable, (self.path, self.reason)
+
 
 class Broken(Exception):
     """Raised by a reader where it cannot go on; the capture tells it as its damage."""

@@ -10,7 +10,7 @@ import pytest
 
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
-from edged.replay.engine import Arrival, Side
+from edged.replay.arrival import Arrival, Side
 from edged.replay.readers import open_capture
 from edged.replay.sides import Sides
 
@@ -49,5 +49,6 @@ def read(path: Path, sides: Sides) -> Iterator[Arrival]:
     with open_capture(path) as capture:
         for record in capture:
             packet = decode(record.data, record.link, record.original_length)
-            side = sides.of(packet.family, packet.source) if isinstance(packet, Decoded) else None
-            yield Arrival(path.name, record.number, record.nanoseconds, record.data, packet, side)
+            if isinstance(packet, Decoded):
+                side = sides.of_sender(packet)
+                yield Arrival(path.name, record.number, record.nanoseconds, record.data, packet, side)

@@ -10,7 +10,7 @@ import pytest
 
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
-from edged.replay.engine import Side
+from edged.replay.arrival import Side
 from edged.replay.forwarding import not_forwarded
 from edged.replay.kernel import KernelEngine, network
 from tests.gateway import IPV4, IPV6, NOW, SITE, table_of
@@ -44,8 +44,8 @@ def engine() -> Iterator[KernelEngine]:
 
 def leaves(engine: KernelEngine, packet: bytes, side: Side) -> bool:
     [judged] = engine.judge(arrivals(side, packet))
-    assert judged.policy is None
-    return judged.verdict.value == "accept"
+    assert judged.judgement.policy is None
+    return judged.judgement.verdict.value == "accept"
 
 
 def reason(packet: bytes) -> str:

@@ -22,9 +22,8 @@ import pytest
 from edged.config.gateway import PoolName
 from edged.errors import KernelError, Refused
 from edged.kernel.namespace import NAMESPACES
-from edged.packet.layers import Decoded
 from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
-from edged.replay.engine import Arrival, Side
+from edged.replay.arrival import Arrival, Side
 from edged.replay.kernel import KernelEngine
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged
@@ -52,13 +51,13 @@ def engine() -> Iterator[KernelEngine]:
 def told(engine: KernelEngine, capture: list[Arrival]) -> list[str]:
     """Each verdict, with the policy and the rule that gave it."""
     judged = list(engine.judge(capture))
-    assert [each.number for each in judged] == [arrival.number for arrival in capture]
-    assert [each.fields for each in judged] == [arrival.decoded for arrival in capture]
+    assert [each.arrival for each in judged] == capture
     return [said(each) for each in judged]
 
 
 def said(judged: Judged) -> str:
-    return " ".join(word for word in (judged.verdict.value, judged.policy, judged.rule) if word)
+    verdict, policy, rule, _ = judged.judgement
+    return " ".join(word for word in (verdict.value, policy, rule) if word)
 
 
 both = pytest.mark.parametrize("at", BOTH, ids=lambda at: at.family.label)
@@ -112,7 +111,7 @@ def test_what_policies_only_observe_passes_and_they_are_named(at: Addresses) -> 
         capture = up(tcp(at.dynamic, far, 25), tcp(at.dynamic, far, 443), tcp(at.static, far, 25))
         judged = list(engine.judge(capture))
     assert [said(each) for each in judged] == ["accept"] * 3
-    assert [each.observed for each in judged] == [("blocklist", "op25b"), ("blocklist",), ("blocklist",)]
+    assert [each.judgement.observed for each in judged] == [("blocklist", "op25b"), ("blocklist",), ("blocklist",)]
 
 
 @both
@@ -319,7 +318,7 @@ def test_frames_that_do_not_come_in_end_the_replay() -> None:
 def test_a_replay_that_was_left_does_not_mix_with_the_next(engine: KernelEngine) -> None:
     pieces = cut(tcp(IPV4.dynamic, FAR[4], 25), 24)
     started = engine.judge(up(udp(IPV4.dynamic, FAR[4]), pieces[0]))
-    assert next(iter(started)).number == 1
+    assert next(iter(started)).arrival.number == 1
     del started
     assert told(engine, up(pieces[1])) == ["drop"]
 
@@ -358,13 +357,12 @@ def test_nothing_is_lost_of_five_thousand_packets_of_the_corpus(capsys: pytest.C
     sides = Sides(SITE)
     packets = list(islice((arrival for path in corpus() for arrival in read(path, sides)), 5000))
     assert len(packets) == 5000
-    expected = [(each.capture, each.number) for each in packets if isinstance(each.decoded, Decoded)]
     with engine_for(*POLICIES) as engine:
         since = time.monotonic()
         judged = list(engine.judge(packets))
         took = time.monotonic() - since
-    assert [(each.capture, each.number) for each in judged] == expected
-    verdicts = Counter(each.verdict.value for each in judged)
+    assert [each.arrival for each in judged] == packets
+    verdicts = Counter(each.judgement.verdict.value for each in judged)
     assert verdicts["accept"] > 4000
     with capsys.disabled():
         print(f"\n  {len(judged)} packets of the corpus in {took:.2f} s, {len(judged) / took:.0f} a second: {dict(verdicts)}")

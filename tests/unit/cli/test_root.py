@@ -67,7 +67,7 @@ def test_each_command_has_help_with_examples_as_they_are_typed(edged: Edged, com
     assert edged(command, "-h").stdout == result.stdout
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("blocklist", "config", "lab")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("blocklist", "config", "lab", "subscriber")])
 def test_each_command_takes_the_configuration(edged: Edged, command: str) -> None:
     text = " ".join(edged(command, "--help").stdout.split())
     assert "-c, --config FILE" in text

@@ -18,9 +18,13 @@ pools:
 """
 
 
-def loaded(edged: str | bytes = EDGED, now: datetime = NOW, **policies: str | bytes) -> Configuration:
-    """The configuration of edged.yaml and of rules.d/<keyword>.yaml, or the error it is refused with."""
+def loaded(
+    edged: str | bytes = EDGED, now: datetime = NOW, subscribers: str | None = None, **policies: str | bytes
+) -> Configuration:
+    """The configuration of edged.yaml, subscribers.csv and rules.d/<keyword>.yaml, or the error it is refused with."""
     named = {FOLDER / "edged.yaml": edged, **{FOLDER / f"rules.d/{name}.yaml": text for name, text in policies.items()}}
+    if subscribers is not None:
+        named[FOLDER / "subscribers.csv"] = subscribers
     content = {path: text.encode() if isinstance(text, str) else text for path, text in named.items()}
     return load(FOLDER / "edged.yaml", now=now, files=StoredFiles(content))
 

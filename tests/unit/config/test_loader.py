@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 
-from edged.config.files import LARGEST
+from edged.addresses import Family
+from edged.config.files import LARGEST, LARGEST_TABLE
 from edged.config.gateway import PoolName
 from edged.loader import InvalidConfiguration, Severity, load
 from edged.policies import Ip53b, Op25b, Spoof
+from edged.subscribers import Subscribers
 from tests.unit.config.files import EDGED, FOLDER, NOW, loaded, refusal, warnings
 
 OP25B, IP53B, SPOOF = "policy: op25b\n", "policy: ip53b\n", "policy: spoof\n"
@@ -31,6 +34,76 @@ def test_files_are_all_that_were_read() -> None:
     configuration = loaded(a=IP53B, b=OP25B)
     assert configuration.files == (FOLDER / "edged.yaml", FOLDER / "rules.d/a.yaml", FOLDER / "rules.d/b.yaml")
     assert configuration.sources[FOLDER / "rules.d/b.yaml"] == OP25B.encode()
+
+
+def test_subscribers_are_read_with_the_rest() -> None:
+    text = "id,prefixes,plan\nc1,203.0.113.8/30 2001:db8:d::/56,\n"
+    configuration = loaded(EDGED + "subscribers: subscribers.csv\nsubscriber_prefix: {ipv6: 48}\n", subscribers=text, a=SPOOF)
+    assert configuration.files == (FOLDER / "edged.yaml", FOLDER / "rules.d/a.yaml", FOLDER / "subscribers.csv")
+    assert configuration.sources[FOLDER / "subscribers.csv"] == text.encode()
+    found = configuration.subscribers
+    assert found.of(Family.IPV4, int(IPv4Address("203.0.113.9"))).id == "c1"
+    assert found.of(Family.IPV6, int(IPv6Address("2001:db8:d:ff::1"))).id == "c1"
+    own = found.of(Family.IPV6, int(IPv6Address("2001:db8:e:1::1")))
+    assert (own.id, str(own.key)) == (None, "2001:db8:e::/48")
+    assert str(found.of(Family.IPV4, int(IPv4Address("203.0.113.1"))).key) == "203.0.113.1/32"
+
+
+def test_without_a_file_of_subscribers_everyone_is_their_own() -> None:
+    assert loaded(a=SPOOF).subscribers == Subscribers()
+
+
+class Planned(Spoof):
+    """A policy that goes by plans."""
+
+    def plan_names(self) -> tuple[str, ...]:
+        return ("gold", "business")
+
+
+def test_a_plan_that_no_policy_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    edged, text = EDGED + "subscribers: subscribers.csv\n", "id,prefixes,plan\nc1,203.0.113.8,\nc2,203.0.113.9,busines\n"
+    assert loaded(edged, subscribers=text, a=SPOOF).subscribers.count_by_plan() == {None: 1, "busines": 1}
+    monkeypatch.setattr("edged.loader.POLICIES", (Planned, Op25b))
+    assert loaded(edged, subscribers=text.replace("busines", "business"), a=SPOOF).subscribers.count_by_plan()["business"] == 1
+    with pytest.raises(InvalidConfiguration) as raised:
+        loaded(edged, subscribers=text, a=SPOOF)
+    assert str(raised.value) == "subscribers.csv:3:16: plan: unknown plan 'busines' (did you mean 'business'?)"
+
+
+def test_of_a_file_of_nothing_but_mistakes_some_are_told_and_all_are_counted() -> None:
+    text = "id,prefixes,plan\n" + "".join(f"c{number},203.0.113.1/31,\n" for number in range(3_000))
+    with pytest.raises(InvalidConfiguration) as raised:
+        loaded(EDGED + "subscribers: subscribers.csv\n", subscribers=text, a=SPOOF)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 1_001
+    assert lines[0] == "subscribers.csv:2:4: prefixes: host bits are set in 203.0.113.1/31; write 203.0.113.0/31"
+    assert lines[-1] == "subscribers.csv:1001:6: and 2000 more mistakes in this file"
+
+
+def test_prefixes_in_no_pool_are_warned_of_once() -> None:
+    edged = EDGED + "subscribers: subscribers.csv\n"
+    inside = ["203.0.113.0/24", "0.0.0.0/0", "2001:db8:d::/48", "2001:db8:d:1::1", "203.0.113.127", "198.51.100.0/24"]
+    outside = ["203.0.113.128/25", "198.51.101.0/24", "2001:db8:c::/48", "2001:db8:e::", "203.0.112.255", "255.255.255.255"]
+    text = "id,prefixes,plan\n" + "".join(f"c{number},{prefix},\n" for number, prefix in enumerate(inside))
+    assert loaded(edged, subscribers=text, a=SPOOF).warnings == ()
+    for prefix in outside:
+        (warning,) = loaded(edged, subscribers=f"{text}x,203.0.113.1 {prefix},\n", a=SPOOF).warnings
+        assert (warning.line, warning.message.partition("/")[0]) == (len(inside) + 2, prefix.partition("/")[0])
+    (warning,) = loaded(edged, subscribers=f"{text}x,{' '.join(outside)},\n", a=SPOOF).warnings
+    assert warning.message.startswith("203.0.113.128/25 is in no pool, nor are 5 others; ")
+
+
+def test_the_file_of_subscribers_may_be_larger_than_yaml_and_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "edged.yaml").write_text(EDGED + "subscribers: subscribers.csv\n")
+    rows = tmp_path / "subscribers.csv"
+    rows.write_bytes(b"id,prefixes,plan\n#" + b"#" * LARGEST)
+    assert load(tmp_path / "edged.yaml", now=NOW).subscribers == Subscribers()
+    with rows.open("r+b") as file:
+        file.truncate(LARGEST_TABLE + 1)
+    with pytest.raises(InvalidConfiguration) as raised:
+        load(tmp_path / "edged.yaml", now=NOW)
+    assert str(raised.value).splitlines()[-1] == "edged.yaml:5:14: subscribers: subscribers.csv is larger than 16 MiB"
 
 
 def test_the_site_is_what_edged_yaml_says() -> None:

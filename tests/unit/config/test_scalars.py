@@ -97,7 +97,9 @@ def test_where_the_metrics_are(written: str, host: str, port: int) -> None:
 
 
 def test_paths_start_at_the_folder_of_edged_yaml() -> None:
-    edged = loaded(EDGED + "control: run/control.sock\nstate: ../state\nsubscribers: subscribers.csv\n").edged
+    edged = loaded(
+        EDGED + "control: run/control.sock\nstate: ../state\nsubscribers: subscribers.csv\n", subscribers="id,prefixes,plan\n"
+    ).edged
     assert edged.rules == Path("/etc/edged/rules.d")
     assert edged.control == Path("/etc/edged/run/control.sock")
     assert edged.state == Path("/etc/edged/../state")

@@ -6,7 +6,10 @@ from ipaddress import ip_address, ip_network
 
 from edged.addresses import Family
 from edged.packet.layers import NOTHING_BEFORE, Decoded, Fragment
-from edged.replay.verdict import Judged, Verdict
+from edged.replay.arrival import Arrival, Side
+from edged.replay.verdict import Judged, Judgement, Verdict
+
+ACCEPTED = Judgement(Verdict.ACCEPT)
 
 NAMES = {
     "dynamic": (ip_network("203.0.113.0/26"), ip_network("203.0.113.80/28"), ip_network("2001:db8:d::/48")),
@@ -56,10 +59,10 @@ def packet(
     )
 
 
-def judged(fields: Decoded | None = None, verdict: Verdict = Verdict.ACCEPT, **more: object) -> Judged:
-    made = Judged("a.pcap", 1, 1_700_000_000_123_456_789, verdict, None, None, (), "access", fields or packet())
-    return made._replace(**more)
+def judged(fields: Decoded | None = None, judgement: Judgement = ACCEPTED, **more: object) -> Judged:
+    arrival = Arrival("a.pcap", 1, 1_700_000_000_123_456_789, b"", fields or packet(), Side.ACCESS)
+    return Judged(arrival._replace(**more), judgement)
 
 
-def rejected(fields: Decoded | None = None, line: int = 4) -> Judged:
-    return judged(fields, Verdict.REJECT, policy="op25b", rule=f"rules.d/20-op25b.yaml:{line}")
+def rejected(fields: Decoded | None = None, line: int = 4, **more: object) -> Judged:
+    return judged(fields, Judgement(Verdict.REJECT, "op25b", f"rules.d/20-op25b.yaml:{line}"), **more)
