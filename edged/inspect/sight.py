@@ -29,7 +29,8 @@ class Sight(NamedTuple):
     """A flow, when a packet with payload of it came.
 
     - `payload`: of UDP this datagram; of TCP the bytes of this direction in their order, from the first that was seen on and
-      without a hole, 16 KiB at most.
+      without a hole, 16 KiB at most. Where those do not reach to this packet, as something is missing or they are too many, the
+      bytes of this packet alone, and `from_start` is false.
     - `other`: the same of the other direction: the last datagram, or the bytes so far; empty where there were none.
     - `fresh`: where in `payload` this packet's own bytes begin; 0 for a datagram.
     - `number`: which packet with payload of the flow this is, both directions counted, from 1.

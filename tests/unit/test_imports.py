@@ -23,6 +23,7 @@ MAY_KNOW = {
     "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
     "queueing": {"addresses", "ruleset"},
+    "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "origin"},
     "policies": {"addresses", "config", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "packed", "queueing", "ruleset"},
@@ -31,7 +32,19 @@ MAY_KNOW = {
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "subscribers", "packed", "interfaces", "queueing", "ruleset", "packet", "policies")
+PURE = (
+    "origin",
+    "errors",
+    "addresses",
+    "subscribers",
+    "packed",
+    "interfaces",
+    "queueing",
+    "ruleset",
+    "packet",
+    "policies",
+    "inspect",
+)
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),

@@ -93,10 +93,12 @@ def chlo(*values: tuple[bytes, bytes]) -> bytes:
 def google(message: bytes, version: bytes = b"Q043", flags: int = 0x09, before: bytes = b"") -> bytes:
     """A client's first packet of Google's QUIC: public header, a hash that nobody checks, a STREAM frame, padding."""
     number = bytes((1, 2, 4, 6)[flags >> 4 & 3] - 1) + b"\1"
-    return bytes([flags]) + bytes(range(8)) + version + number + bytes(12) + before + stream_frame(message) + bytes(100)
+    private = b"\1" if version <= b"Q033" else b""
+    frame = stream_frame(message, order=">" if version >= b"Q039" else "<")
+    return bytes([flags]) + bytes(range(8)) + version + number + bytes(12) + private + before + frame + bytes(100)
 
 
-def stream_frame(data: bytes, stream: int = 1, offset: bytes = b"") -> bytes:
+def stream_frame(data: bytes, stream: int = 1, offset: bytes = b"", order: str = ">") -> bytes:
     """A STREAM frame with a length; the offset's bytes, of which there may be none or from 2 to 8, as they stand."""
     kind = 0xA0 | (len(offset) - 1 << 2 if offset else 0)
-    return bytes([kind, stream]) + offset + struct.pack("!H", len(data)) + data
+    return bytes([kind, stream]) + offset + struct.pack(f"{order}H", len(data)) + data

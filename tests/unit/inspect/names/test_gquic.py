@@ -15,13 +15,13 @@ MESSAGE = chlo(PAD, SNI, VERSION)
 FOUND = Hello("www.example.com", has_ech=False)
 
 
-@pytest.mark.parametrize("version", [b"Q039", b"Q043"])
+@pytest.mark.parametrize("version", [b"Q024", b"Q033", b"Q034", b"Q038", b"Q039", b"Q043"])
 @pytest.mark.parametrize("flags", [0x09, 0x0D, 0x19, 0x29, 0x39])
 def test_the_versions_that_send_the_name_in_clear(version: bytes, flags: int) -> None:
     assert InitialHello().take(google(MESSAGE, version, flags)) == FOUND
 
 
-@pytest.mark.parametrize("version", [b"Q038", b"Q046", b"Q050", b"T051"])
+@pytest.mark.parametrize("version", [b"Q023", b"Q040", b"Q046", b"Q050", b"T051"])
 def test_other_versions_are_refused(version: bytes) -> None:
     assert not may_be_opening(google(MESSAGE, version))
     assert InitialHello().take(google(MESSAGE, version)) == NOT_QUIC

@@ -1,0 +1,234 @@
+"""The inspector: packets in their order to what their flows are. Captures and the live queue are fed to it alike.
+
+It reads no clock, keeps payload in memory only, and is total: whatever the packets hold, it raises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from edged.addresses import Family
+from edged.inspect.allowance import Allowance
+from edged.inspect.decision import Counts, Decision
+from edged.inspect.detectors.mse import may_be_mse
+from edged.inspect.endpoints import Endpoints
+from edged.inspect.flows import MOST_BYTES, MOST_FLOWS, Flow, Flows, Key
+from edged.inspect.judge import BUDGET, LONG_BUDGET, SECOND, Judge
+from edged.inspect.names import dns
+from edged.inspect.names.answers import Hello
+from edged.inspect.names.quic import InitialHello, NotQuic, may_be_opening
+from edged.inspect.openings import DNS_PORT, Opening, tcp_opening
+from edged.inspect.registry import ByFirstByte, by_first_byte
+from edged.inspect.sight import Endpoint, Found, Sight, TrafficClass
+from edged.inspect.streams import APART, REPEATED, Stream
+from edged.inspect.streams import MOST_BYTES as LONGEST
+from edged.packet.layers import TCP, UDP, Decoded
+from edged.ruleset.nodes import Transport
+from edged.sources.hosts import Hosts
+
+UDP_IDLE = 180 * SECOND  # after which a datagram begins another flow; nf_conntrack_udp_timeout_stream is 120
+MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseconds each, a forged one up to eight times that
+
+_IPV6 = Family.IPV6  # looking an enum's member up costs time
+_SYN, _SYN_ACK = 0x02, 0x12
+_ENCRYPTED = Found("bittorrent-encrypted", TrafficClass.P2P)
+_new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
+
+
+class Inspector:
+    """Tells the class of flows, and their host names, by their first packets."""
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        endpoints: Endpoints | None = None,
+        *,
+        most_flows: int = MOST_FLOWS,
+        most_bytes: int = MOST_BYTES,
+        most_decryptions: int = MOST_DECRYPTIONS,
+    ) -> None:
+        """`hosts` are streaming services; `endpoints` are where peers are known to listen, to which it adds what it learns."""
+        self._endpoints = Endpoints() if endpoints is None else endpoints
+        self._flows = Flows(most_flows, most_bytes)
+        self._counts = Counts()
+        self._judge = Judge(hosts, self._endpoints, self._counts)
+        self._allowance = Allowance(most_decryptions)
+        self._tcp = by_first_byte(Transport.TCP)
+        self._udp = by_first_byte(Transport.UDP)
+
+    @property
+    def counts(self) -> Counts:
+        """What has been counted so far; a copy."""
+        return replace(
+            self._counts,
+            decided=dict(self._counts.decided),
+            overflow=self._flows.overflow,
+            refused_decryptions=self._allowance.refused,
+        )
+
+    @property
+    def held(self) -> int:
+        """Bytes of payload that are kept now."""
+        return self._flows.held
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def learn(self, now_ns: int, peers: Iterable[Endpoint]) -> None:
+        """Take note of endpoints that another inspector learnt."""
+        self._endpoints.learn(now_ns, peers)
+
+    def learnt(self) -> tuple[Endpoint, ...]:
+        """The endpoints that flows have named since this was asked last, the latest MOST_LEARNT of them."""
+        return self._judge.take_learnt()
+
+    def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
+        """What the packet's flow is, as far as is known with it; None while nothing is.
+
+        `now_ns` is in nanoseconds, of any clock. `packet` is what `data` was decoded to, whole and without tunnels around it. A
+        flow that is decided is answered for with each of its packets.
+        """
+        # fmt: off
+        (family, source, destination, protocol, source_port, destination_port, flags, _, _, _, _, _, fragment, _, _, _, _, _,
+         at, end, _) = packet
+        # fmt: on
+        if protocol != TCP and protocol != UDP:  # noqa: PLR1714  a membership test takes longer
+            return None
+        if fragment is not None and (fragment.offset or fragment.more):
+            self._counts.fragments += 1
+            return None
+        if source_port is None or destination_port is None:
+            return None
+        is_low = source < destination or (source == destination and source_port <= destination_port)
+        kind = protocol + 256 if family is _IPV6 else protocol
+        if is_low:
+            key = (source, destination, source_port, destination_port, kind)
+        else:
+            key = (destination, source, destination_port, source_port, kind)
+        flow = self._flows.get(key)
+        if flow is not None and not 0 <= now_ns - flow.seen < SECOND:
+            flow = self._after_a_while(now_ns, key, flow, packet)
+        if flow is None or (flags is not None and flags & _SYN_ACK == _SYN and packet.sequence != flow.syn):
+            flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
+            self._counts.flows += 1
+        elif (decision := flow.decision) is not None and decision.final:
+            return decision
+        side = int(is_low != flow.client_is_low)
+        if flags is None:
+            if at < end:
+                self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
+        elif at < end or flags & _SYN:
+            self._segment(now_ns, flow, side, packet, data[at:end])
+        return flow.decision
+
+    def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:
+        """The flow, in use again; None where it is over. That is asked once a second, as it costs a busy flow too much."""
+        if packet.protocol == UDP and now - flow.seen > UDP_IDLE:
+            return None
+        self._flows.use(key)
+        flow.seen = now
+        return flow
+
+    def _segment(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
+        """A TCP segment that has a SYN or payload; `side` is 0 where it comes from the client, 1 from the server."""
+        flags, sequence = packet.flags or 0, packet.sequence or 0
+        if flags & _SYN_ACK == _SYN:
+            flow.syn = sequence
+        is_syn = bool(flags & _SYN)
+        first = (sequence + is_syn) & 0xFFFF_FFFF  # a SYN takes a number (RFC 9293 section 3.4)
+        stream = flow.streams[side]
+        if stream is None:
+            stream = flow.streams[side] = Stream(first, after_syn=is_syn)
+        if not payload:
+            return
+        place = stream.take(first, payload)
+        if place == REPEATED:
+            return
+        flow.number += 1
+        answering = flow.streams[1 - side]
+        other, is_whole = (b"", True) if answering is None else (answering.data, answering.is_whole)
+        if place == APART:
+            # What is missing may come; if not, a message that begins with a segment, as HTTP's do, is recognised all the same
+            flow.budget = LONG_BUDGET
+            sight = _sight(flow, side, packet, payload[:LONGEST], other, 0, from_start=False)
+        else:
+            sight = _sight(flow, side, packet, stream.data, other, place, from_start=is_whole and stream.is_whole)
+        if flow.learns or not self._tcp_opening(now, flow, sight):
+            self._detect(now, flow, self._tcp, sight)
+        self._settle(flow)
+
+    def _tcp_opening(self, now: int, flow: Flow, sight: Sight) -> bool:
+        """Look for a name; whether that makes looking for anything else idle."""
+        opening = tcp_opening(sight.payload, sight.fresh, min(sight.source.port, sight.destination.port))
+        if opening is None:
+            return False
+        if isinstance(opening, Opening):
+            self._judge.opened(flow, opening)
+            return flow.is_decided
+        if len(sight.payload) >= LONGEST:
+            self._judge.over_cap(flow)
+            return True
+        self._judge.incomplete(now, flow, opening)
+        return opening.is_hello
+
+    def _datagram(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
+        """A UDP datagram that is not empty."""
+        flow.number += 1
+        if not (self._dns(flow, packet, payload) or self._quic(now, flow, side, payload)):
+            sight = _sight(flow, side, packet, payload, flow.datagrams[1 - side], 0, from_start=True)
+            self._detect(now, flow, self._udp, sight)
+        if not flow.is_decided:
+            flow.datagrams[side] = payload
+        self._settle(flow)
+
+    def _dns(self, flow: Flow, packet: Decoded, payload: bytes) -> bool:
+        if DNS_PORT not in (packet.source_port, packet.destination_port):
+            return False
+        message = dns.message(payload)
+        if isinstance(message, dns.NotDns):
+            return False
+        self._judge.opened(flow, Opening("dns", message.name, goes_on=False))
+        return True
+
+    def _quic(self, now: int, flow: Flow, side: int, payload: bytes) -> bool:
+        """Look for the name of a QUIC client; whether this is one, as far as is known."""
+        if flow.quic is None:
+            if flow.learns or not may_be_opening(payload):
+                return False
+            flow.quic, flow.quic_side, flow.budget = InitialHello(), side, LONG_BUDGET
+            flow.decision = Decision(None, "quic", None, final=False)
+        if side != flow.quic_side:
+            flow.quic.retry(payload)
+            return True
+        if not self._allowance.takes(now):
+            return True
+        hello = flow.quic.take(payload)
+        if isinstance(hello, Hello):
+            self._judge.opened(flow, Opening("quic", hello.name, goes_on=False))
+        elif isinstance(hello, NotQuic):
+            flow.quic = flow.decision = None
+            return False
+        return True
+
+    def _detect(self, now: int, flow: Flow, table: ByFirstByte, sight: Sight) -> None:
+        for detect in table[sight.payload[0]]:
+            found = detect(sight)
+            if found is not None:
+                self._judge.found(now, flow, found)
+                return
+        if table is self._tcp and self._endpoints.knows(now, sight.destination) and may_be_mse(sight):
+            self._judge.found(now, flow, _ENCRYPTED)
+
+    def _settle(self, flow: Flow) -> None:
+        """End what a packet's payload was looked at for."""
+        if flow.number >= flow.budget and not flow.is_decided:
+            self._judge.spent(flow)
+        self._flows.account(flow)
+
+
+def _sight(flow: Flow, side: int, packet: Decoded, payload: bytes, other: bytes, fresh: int, *, from_start: bool) -> Sight:
+    is_ipv6 = packet.family is _IPV6
+    source = _new(Endpoint, (is_ipv6, packet.source, packet.source_port))
+    destination = _new(Endpoint, (is_ipv6, packet.destination, packet.destination_port))
+    return _new(Sight, (payload, other, fresh, flow.number, not side, from_start, source, destination))
