@@ -15,7 +15,8 @@ LAG_NS = 40_000_000  # new flows are to open within 100 ms, for 99 of 100, whate
 STALLED_NS = 750_000_000
 BEGINNING_NS = 10 * SECOND
 _FIRST_WAIT_NS = SECOND // 10
-_LONGEST_WAIT_NS = 30 * SECOND
+LONGEST_AFTER_LAG_NS = 3 * SECOND  # it may only have had no CPU for a moment
+LONGEST_AFTER_FAILURE_NS = 30 * SECOND
 _PROVEN_NS = 10 * SECOND
 
 
@@ -65,11 +66,12 @@ def is_stalled(now: int, sign: Sign) -> bool:
 class Backoff:
     """How long packets pass after a worker lagged or failed: longer each time, until one has kept up for ten seconds."""
 
+    longest_ns: int
     _failures: int = 0
 
     def after(self, kept_up_ns: int) -> int:
         """Nanoseconds, where it kept up for that long before."""
         self._failures = 0 if kept_up_ns >= _PROVEN_NS else self._failures
-        wait: int = min(_FIRST_WAIT_NS << self._failures, _LONGEST_WAIT_NS)
+        wait: int = min(_FIRST_WAIT_NS << self._failures, self.longest_ns)
         self._failures = min(self._failures + 1, 16)
         return wait

@@ -10,7 +10,18 @@ from enum import Enum
 from edged.inspect.sight import TrafficClass
 from edged.inspectors.board import CLASSES, RESULTS, Board, Word
 from edged.inspectors.child import Duty, Worker
-from edged.inspectors.pace import BEGINNING_NS, SECOND, STALLED_NS, Backoff, Pace, Sign, is_idle, is_stalled
+from edged.inspectors.pace import (
+    BEGINNING_NS,
+    LONGEST_AFTER_FAILURE_NS,
+    LONGEST_AFTER_LAG_NS,
+    SECOND,
+    STALLED_NS,
+    Backoff,
+    Pace,
+    Sign,
+    is_idle,
+    is_stalled,
+)
 from edged.inspectors.queue import Queue
 
 _log = logging.getLogger(__name__)
@@ -46,7 +57,8 @@ class Post:
         self._duty = duty
         self._board = Board.make()
         self._pace = Pace(duty.length)
-        self._backoff = Backoff()
+        self._after_lag = Backoff(LONGEST_AFTER_LAG_NS)
+        self._after_failure = Backoff(LONGEST_AFTER_FAILURE_NS)
         self._state = State.WAITING
         self._since = 0  # when the state began
         self._next = 0  # when packets are to be inspected again
@@ -67,7 +79,7 @@ class Post:
                 self._lose(now, "did not begin")
             case State.INSPECTING if self._pace.lags(now, sign):
                 self._lags += 1
-                self._spare(State.LAGGING, now)
+                self._spare(State.LAGGING, now, self._after_lag)
                 self.queue.release(self._board.words[Word.LAST])
             case State.INSPECTING | State.LAGGING if is_stalled(now, sign):
                 self._lose(now, "showed no sign of life")
@@ -83,7 +95,7 @@ class Post:
 
     def _lose(self, now: int, how: str) -> None:
         self.clear()
-        wait = self._spare(State.WAITING, now)
+        wait = self._spare(State.WAITING, now, self._after_failure)
         _log.warning(
             "queue %d: its worker %s; flows pass uninspected, the next one is started in %.1f s",
             self.queue.number,
@@ -91,9 +103,9 @@ class Post:
             wait / SECOND,
         )
 
-    def _spare(self, state: State, now: int) -> int:
+    def _spare(self, state: State, now: int, backoff: Backoff) -> int:
         """Let packets pass for a while; how long, in ns."""
-        wait = self._backoff.after(now - self._since if self._state is State.INSPECTING else 0)
+        wait = backoff.after(now - self._since if self._state is State.INSPECTING else 0)
         self._next = now + wait
         self._enter(state, now)
         return wait
