@@ -11,7 +11,8 @@ from types import TracebackType
 from edged.fetch.confine import confine
 from edged.fetch.download import DownloadFailed, download
 from edged.fetch.messages import Answer, Failure, line_of, order_of
-from edged.fetch.privileges import NotGivenUp, give_up
+from edged.fetch.privileges import give_up
+from edged.privileges import NotGivenUp
 
 _ANEW = "anew"
 

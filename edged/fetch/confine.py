@@ -16,7 +16,7 @@ import socket
 import struct
 
 from edged.fetch.messages import MEBIBYTE, Order
-from edged.fetch.privileges import NotGivenUp, prctl
+from edged.privileges import NotGivenUp, prctl
 
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2

@@ -162,9 +162,9 @@ def test_the_kernel_refuses_it_a_batch() -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("os.setresuid = lambda *users: None; privileges._clear_capabilities = lambda: True", "CapEff .*CapPrm .*it is root"),
+        ("os.setresuid = lambda *users: None; privileges.keep_capabilities = lambda kept: True", "CapEff .*CapPrm .*it is root"),
         ("os.setresuid = lambda *users: None", r"\(it is root\)"),
-        ("privileges.prctl = lambda *arguments: None", r"\(no_new_privs is not set\)"),
+        ("privileges.gain_nothing = lambda: None", r"\(no_new_privs is not set\)"),
         ("privileges.NOBODY = 0", r"\(it is root\)"),
     ],
 )
@@ -173,5 +173,5 @@ def test_it_does_not_go_on_where_it_kept_a_privilege(fault: str, said: str) -> N
     done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("edged.fetch.privileges.NotGivenUp: it still has privileges")
+    assert last.startswith("edged.privileges.NotGivenUp: it still has privileges")
     assert re.search(said, last), last

@@ -1,0 +1,134 @@
+"""The work of one worker: each packet of its queue is read, inspected and accepted, in that order and at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable
+from time import monotonic_ns
+from types import TracebackType
+
+from edged.inspectors import peers
+from edged.inspectors.board import CLASSES, Board, Word
+from edged.inspectors.inspector import Inspector
+from edged.inspectors.marks import MarkFields
+from edged.inspectors.queue import LARGEST, Queue, Waiting, waiting_in
+from edged.packet.decode import RAW, decode
+from edged.packet.layers import Undecodable
+
+_REST_MS = 250  # between two signs of life where nothing comes
+_BETWEEN = 256  # packets between two looks at the control socket where they never end
+_ON_WIRE = 1 << 17  # what was copied may be less than the packet, which the kernel has found whole
+
+_BEAT, _BUSY, _LAST = int(Word.BEAT), int(Word.BUSY), int(Word.LAST)
+_UNDECIDED, _DECIDED, _UNREADABLE, _FAILED = int(Word.UNDECIDED), int(Word.DECIDED), int(Word.UNREADABLE), int(Word.FAILED)
+_COUNTS = {traffic_class: int(word) for traffic_class, word in CLASSES.items()}
+
+
+class Service:
+    """One queue's packets through one inspector, until the supervisor is gone.
+
+    `control` is a datagram socket to it: what other workers learnt comes in, what this one learns goes out. Whatever the
+    inspector raises, the packet passes; MemoryError alone ends the worker, since it would come again.
+    """
+
+    def __init__(self, queue: Queue, board: Board, control: socket.socket, inspector: Inspector, marks: MarkFields) -> None:
+        self._queue = queue
+        self._words = board.words
+        self._control = control
+        self._inspector = inspector
+        self._answered: Callable[..., int] = marks.answered
+        self._waits = select.poll()
+        for each in (queue.socket, control):
+            self._waits.register(each, select.POLLIN)
+        self._has_failed = False
+
+    def run(self) -> None:
+        """Serve; returns when the supervisor has closed its end, with every packet accepted. Raises MemoryError, OSError."""
+        words, receive = self._words, self._queue.socket.recv
+        while self._confer():
+            if words[_BUSY] == 0:
+                self._waits.poll(_REST_MS)
+            words[_BEAT] = monotonic_ns()
+            words[_BUSY] = 1
+            try:
+                for _ in range(_BETWEEN):
+                    self.take(receive(LARGEST, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                words[_BUSY] = 0
+        self._queue.release(words[_LAST])
+
+    def take(self, message: bytes) -> None:
+        """One message from the kernel; a packet in it is accepted, whatever is found in it. Raises MemoryError, OSError."""
+        words = self._words
+        words[_BEAT] = now = monotonic_ns()
+        waiting = waiting_in(message)
+        if waiting is None:
+            return
+        number, mark, data = waiting
+        words[_LAST] = number
+        packet = decode(data, RAW, _ON_WIRE)
+        if isinstance(packet, Undecodable):
+            self._queue.accept(number)
+            words[_UNREADABLE] += 1
+            return
+        try:
+            decision = self._inspector.feed(now, packet, data)
+        except Exception as failed:  # noqa: BLE001  no fault of an inspector may cost a packet
+            self._failed(waiting, failed)
+            return
+        if decision is None or not decision.final:
+            self._queue.accept(number)
+            words[_UNDECIDED] += 1
+            return
+        self._queue.accept_marked(number, self._answered(mark, decision.traffic_class))
+        words[_COUNTS[decision.traffic_class]] += 1
+        words[_DECIDED] += 1
+
+    def _failed(self, waiting: Waiting, failed: Exception) -> None:
+        self._queue.accept(waiting.number)
+        self._words[_FAILED] += 1
+        if isinstance(failed, MemoryError):
+            raise failed
+        if not self._has_failed:
+            self._has_failed = True
+            complain(f"queue {self._queue.number}: packets pass uninspected, and are counted as failed: {fault(failed)}")
+
+    def _confer(self) -> bool:
+        """Exchange what was learnt; False where the supervisor is gone."""
+        try:
+            while True:
+                said = self._control.recv(peers.LARGEST, socket.MSG_DONTWAIT)
+                if not said:
+                    return False
+                self._inspector.learn(monotonic_ns(), peers.endpoints(said))
+        except BlockingIOError:
+            pass
+        try:
+            for each in peers.datagrams(self._inspector.learnt()):
+                self._control.send(each, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass  # the rest is lost: a worker never waits for its supervisor
+        except BrokenPipeError:
+            return False
+        return True
+
+
+def complain(line: str) -> None:
+    """Say it on stderr, which is the supervisor's; if nobody hears it, that is no reason to end."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{line}\n".encode())
+
+
+def fault(failed: BaseException) -> str:
+    """What went wrong and where: not the exception's own text, which could hold what was in a packet."""
+    return f"{type(failed).__name__} at {_place(failed.__traceback__)}; please report it"
+
+
+def _place(trace: TracebackType | None) -> str:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

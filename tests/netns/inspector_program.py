@@ -1,0 +1,74 @@
+"""A worker with a small inspector of its own: `python inspector_program.py ORDER`; the settings say how it behaves.
+
+It knows flows by their addresses and ports. The first packet with payload decides one: what begins with 0x13 and "BitTorrent" is
+p2p, "RTSP/1.0" is streaming, "?" is never decided, all else is other. A flow to the port of `slow` takes its seconds a packet.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from edged.addresses import Family
+from edged.inspect.sight import Endpoint, TrafficClass
+from edged.inspectors.worker import main
+from edged.packet.layers import Decoded
+
+SIGNS = {b"\x13BitTorrent": TrafficClass.P2P, b"RTSP/1.0": TrafficClass.STREAMING}
+
+
+class Decision(NamedTuple):
+    traffic_class: TrafficClass | None
+    final: bool = True
+
+
+class FirstPayload:
+    """`slow`: seconds that each packet takes; `fault`: a word that it stumbles over."""
+
+    def __init__(self, settings: bytes) -> None:
+        said = json.loads(settings or b"{}")
+        self._slow: float = said.get("slow", 0)
+        self._hoard: list[bytes] = []
+        self._named: list[Endpoint] = []
+        self._known: set[Endpoint] = set()
+
+    def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
+        if self._slow:
+            time.sleep(self._slow)
+        payload = data[packet.payload : packet.end]
+        server = Endpoint(packet.family is Family.IPV6, packet.destination, packet.destination_port or 0)
+        match payload[:5]:
+            case b"":
+                return None
+            case b"raise":
+                raise ValueError(payload)
+            case b"hoard":
+                while True:
+                    self._hoard.append(bytes(16 << 20))
+            case b"hangs":
+                while True:
+                    pass
+            case b"named":
+                self._named.append(server)
+        if server in self._known:
+            return Decision(TrafficClass.P2P)
+        if payload.startswith((b"?", b"named")):
+            return None
+        return Decision(next((each for sign, each in SIGNS.items() if payload.startswith(sign)), None))
+
+    def learn(self, now_ns: int, peers: Sequence[Endpoint]) -> None:
+        self._known.update(peers)
+
+    def learnt(self) -> Sequence[Endpoint]:
+        named, self._named = self._named, []
+        return named
+
+
+if __name__ == "__main__":
+    sys.exit(main(FirstPayload))
