@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edged.addresses import Family, Prefix
 from edged.config.gateway import PoolName
+from edged.marks import MarkFields
 from edged.origin import Origin
 from edged.packed import Entries
 from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
@@ -85,7 +86,7 @@ def sites() -> st.SearchStrategy[Site]:
         pools=st.fixed_dictionaries({PoolName.DYNAMIC: some(POOL_PREFIXES, 6, 1), PoolName.STATIC: some(POOL_PREFIXES, 4)}),
         never_block=some(FAR_PREFIXES, 2),
         never_block_origin=st.just(Origin("edged.yaml", 9)),
-        generation_mask=st.sampled_from([0x0000FF00, 0x0000FF00, 0x000000FF, 0x0FF00000]),
+        marks=st.sampled_from(list(map(MarkFields, (0x00FFFF00, 0x00FFFF00, 0x00000FFF, 0x7FF80000, 0xFFF00000)))),
         lists=st.dictionaries(st.sampled_from(LISTS), some(LISTED_PREFIXES, 12, 1).map(_listed), min_size=1),
     )
 

@@ -47,6 +47,13 @@ EXPECTATIONS = (
         "conntrack is loaded with the first rules",
     ),
     Expectation(
+        "net.netfilter.nf_conntrack_acct",
+        "the bytes of connections are counted, which policy caps goes by",
+        lambda value: value == "1",
+        "no flow counts as heavy, and none is capped; the kernel switches it on with the rules of caps, for new connections",
+        "conntrack is loaded with the first rules",
+    ),
+    Expectation(
         "net.bridge.bridge-nf-call-iptables",
         "bridged packets do not meet the rules",
         lambda value: value == "0",

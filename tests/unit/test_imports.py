@@ -15,21 +15,22 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "marks": set(),
     "fetch": {"errors"},
     "packed": {"addresses"},
     "sources": {"addresses", "errors", "packed"},
     "interfaces": set(),
-    "ruleset": {"addresses", "errors", "interfaces", "origin", "packed", "packet"},
+    "ruleset": {"addresses", "errors", "interfaces", "marks", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
-    "config": {"addresses", "errors", "interfaces", "origin"},
-    "policies": {"addresses", "config", "origin", "packed", "ruleset"},
-    "kernel": {"addresses", "errors", "packed", "ruleset"},
+    "config": {"addresses", "errors", "interfaces", "marks", "origin"},
+    "policies": {"addresses", "config", "marks", "origin", "packed", "ruleset"},
+    "kernel": {"addresses", "errors", "marks", "packed", "ruleset"},
     "enforce": {"errors", "kernel", "ruleset"},
     "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
-PURE = ("origin", "errors", "addresses", "packed", "interfaces", "ruleset", "packet", "policies")
+PURE = ("origin", "errors", "addresses", "marks", "packed", "interfaces", "ruleset", "packet", "policies")
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),
     *("subprocess", "sys", "tempfile", "threading", "time"),
