@@ -103,9 +103,9 @@ class PlanBulkCap(PlanCap):
 class Plan(Section):
     """The classes of a plan: `off`, or what is other than in `classes`."""
 
-    p2p: Annotated[PlanCap | None, _OrOff()] = Field(PlanCap(), description="off, or what is other for p2p")
-    streaming: Annotated[PlanCap | None, _OrOff()] = Field(PlanCap(), description="off, or what is other for streaming")
-    bulk: Annotated[PlanBulkCap | None, _OrOff()] = Field(PlanBulkCap(), description="off, or what is other for bulk")
+    p2p: Annotated[PlanCap | None, _OrOff()] = Field(default_factory=PlanCap, description="off, or what is other for p2p")
+    streaming: Annotated[PlanCap | None, _OrOff()] = Field(default_factory=PlanCap, description="off, or what is other for streaming")
+    bulk: Annotated[PlanBulkCap | None, _OrOff()] = Field(default_factory=PlanBulkCap, description="off, or what is other for bulk")
 
 
 Plans = Mapping[PlanName, Plan]
