@@ -104,8 +104,12 @@ class Plan(Section):
     """The classes of a plan: `off`, or what is other than in `classes`."""
 
     p2p: Annotated[PlanCap | None, _OrOff()] = Field(default_factory=PlanCap, description="off, or what is other for p2p")
-    streaming: Annotated[PlanCap | None, _OrOff()] = Field(default_factory=PlanCap, description="off, or what is other for streaming")
-    bulk: Annotated[PlanBulkCap | None, _OrOff()] = Field(default_factory=PlanBulkCap, description="off, or what is other for bulk")
+    streaming: Annotated[PlanCap | None, _OrOff()] = Field(
+        default_factory=PlanCap, description="off, or what is other for streaming"
+    )
+    bulk: Annotated[PlanBulkCap | None, _OrOff()] = Field(
+        default_factory=PlanBulkCap, description="off, or what is other for bulk"
+    )
 
 
 Plans = Mapping[PlanName, Plan]

@@ -24,7 +24,7 @@ def features(capabilities: Capabilities) -> Iterator[Finding]:
         elif name in NOT_ASKED_FOR:
             yield Finding(_AREA, name, Grade.OK, "not there, not needed", feature.purpose, feature.otherwise)
         elif capabilities.features.get(feature.twin, False):
-            yield Finding(_AREA, name, Grade.OK, f"not there, {feature.twin} does it", feature.purpose)
+            yield Finding(_AREA, name, Grade.OK, f"not there, {feature.twin} does it", feature.purpose, feature.otherwise)
         else:
             grade = Grade.WARN if name in MADE_UP_FOR else Grade.MISSING
             yield Finding(_AREA, name, grade, "not there", feature.purpose, feature.otherwise)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from edged.enforce import enforce
 from edged.packet.packet import FlowState
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
-from edged.ruleset.nodes import GenerationIs, Prohibit, ResetTcp
+from edged.ruleset.nodes import GenerationIs, Prohibit, QueueForm, ResetTcp
 from edged.ruleset.plan import Desired
+from edged.ruleset.queueing import queued
 from edged.ruleset.render import render
 from edged.ruleset.tree import Table
 from tests.gateway import NOW
@@ -51,7 +52,9 @@ class Score:
 
 def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
     """Fire the trial's shots and raise AssertionError with every difference. `by_nft` loads the rendered text by nft instead."""
-    table = trial.drawn.table()
+    drawn = trial.drawn.table()
+    # in the form that this kernel has; what nft loads has nft's own
+    table = queued(drawn, None if by_nft and world.queue is not QueueForm.EXPRESSION else world.queue)
     conntrack = Conntrack()
     world.forget_connections()
     enforce(world.kernel, None, lambda: NOW)
@@ -60,7 +63,7 @@ def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
     if by_nft:
         world.nft(render(table, NOW))
     else:
-        enforce(world.kernel, Desired(table), lambda: NOW)
+        enforce(world.kernel, Desired(table, queue=world.queue), lambda: NOW)
     late = [shot for shot in trial.volley if not shot.before_rules]
     observed = world.fire(late, "edged")
     counted: Counter[str] = Counter()

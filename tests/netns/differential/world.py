@@ -145,6 +145,7 @@ class World:
         self.nft(TRACER)
         netns.set_sysctls(self.router, _CONNTRACK)
         self.kernel = self._sockets.enter_context(closing(LinuxKernel(self.router, clock=lambda: NOW)))
+        self.queue = self.kernel.capabilities().queue
         self.traces = self._sockets.enter_context(open_traces(self.router))
         self.asked = self._sockets.enter_context(netns.open_socket(self.router, socket.AF_NETLINK, socket.SOCK_RAW, 12))
         self._out = {name: self._packet_socket(self.around, name) for name in INTERFACES}
