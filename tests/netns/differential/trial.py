@@ -111,7 +111,7 @@ def _compare(
     score.kept += any(isinstance(match, GenerationIs) for rule in decision.matched for match in rule.when)
     score.answers["a reset"] += _reset_of(shot) in observed.resets
     score.answers["an ICMP error"] += shot.number in observed.prohibited
-    return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, seen, observed)]
+    return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, len(table.way), seen, observed)]
 
 
 def _refused(table: Table, shot: Shot, seen: Seen, counted: Counter[str], score: Score) -> list[str]:
@@ -132,11 +132,12 @@ def _state_differs(shot: Shot, state: FlowState, seen: Seen) -> list[str]:
     return [] if predicted == actual else [f"{shot}: predicted to be {predicted}, conntrack says {actual}"]
 
 
-def _verdict_differs(shot: Shot, decision: Decision, seen: Seen, observed: Observed) -> list[str]:
+def _verdict_differs(shot: Shot, decision: Decision, base_chains: int, seen: Seen, observed: Observed) -> list[str]:
     differences = []
     rules = [rule.name for rule in decision.matched]
-    if seen.traced != 1:
-        differences.append(f"came to the rules {seen.traced} times")
+    met = base_chains if decision.outcome is Outcome.ACCEPT else 1  # all that stops a packet stands in the first one
+    if seen.traced != met:
+        differences.append(f"came to {seen.traced} base chains, not to {met}")
     if rules != seen.rules:
         differences.append(f"rules that matched: the model says {rules}, the kernel {seen.rules}")
     left_by = {shot.goes_out} if decision.outcome is Outcome.ACCEPT else set()

@@ -98,7 +98,7 @@ class Seen:
     """What the kernel did with one shot."""
 
     foreign: list[str] = field(default_factory=list)  # the comments of the foreign table's rules that matched
-    traced: int = 0  # how often it came to edged's base chain
+    traced: int = 0  # how many of edged's base chains it came to
     rules: list[str] = field(default_factory=list)  # the rules of edged that matched, by name
     left_by: set[str] = field(default_factory=set)  # the interfaces it came out of
 
