@@ -90,7 +90,7 @@ def _site(edged: EdgedFile, places: Document, lists: Mapping[str, StoredList]) -
         {PoolName.DYNAMIC: edged.pools.dynamic, PoolName.STATIC: edged.pools.static},
         edged.never_block,
         places.at("never_block"),
-        edged.marks.generation,
+        edged.marks.fields,
         {name: each.entries for name, each in lists.items()},
     )
 

@@ -30,23 +30,23 @@ def compare(kernel: Kernel, table: Table) -> Comparison:
     """Compare contents alone: a table that the daemon holds, or that the last `apply` left orphaned, counts as ours."""
     observed = kernel.observe()
     if observed.table is None:
-        return Comparison(diff(Desired(table, leaving_lock(kernel)), observed), None)
+        return Comparison(diff(left_behind(kernel, table), observed), None)
     ownership = observed.table.ownership
     if ownership in (Ownership.ANOTHER, Ownership.ORPHANED):
         ours = Observed(observed.generation, replace(observed.table, ownership=Ownership.OURS))
-        return Comparison(diff(Desired(table, Lock.OWNER), ours), ownership)
-    return Comparison(diff(Desired(table, leaving_lock(kernel)), observed), ownership)
+        return Comparison(diff(Desired(table, Lock.OWNER, kernel.capabilities().queue), ours), ownership)
+    return Comparison(diff(left_behind(kernel, table), observed), ownership)
 
 
-def leaving_lock(kernel: Kernel) -> Lock:
-    """How a process that leaves holds the table."""
-    strongest = kernel.capabilities().lock
-    return strongest if strongest is Lock.OWNER_PERSIST else Lock.NONE
+def left_behind(kernel: Kernel, table: Table) -> Desired:
+    """The table as a process that leaves can hold it, and as this kernel can carry it out."""
+    able = kernel.capabilities()
+    return Desired(table, able.lock if able.lock is Lock.OWNER_PERSIST else Lock.NONE, able.queue)
 
 
 def judge(kernel: Kernel, table: Table, clock: Callable[[], float]) -> Plan:
     """What `enforce_and_leave` would do now, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
-    desired = Desired(table, leaving_lock(kernel))
+    desired = left_behind(kernel, table)
     for _ in range(ATTEMPTS - 1):
         try:
             return _judged(kernel, desired, table, clock)
@@ -71,4 +71,4 @@ def enforce_and_leave(kernel: Kernel, table: Table, clock: Callable[[], float]) 
     where the kernel refuses; nothing was applied then.
     """
     plan = judge(kernel, table, clock)
-    return enforce(kernel, Desired(table, leaving_lock(kernel)), clock) if plan else Enforced(plan, plan.generation)
+    return enforce(kernel, left_behind(kernel, table), clock) if plan else Enforced(plan, plan.generation)

@@ -13,7 +13,7 @@ from edged.config.gateway import PoolName
 from edged.origin import Origin
 from edged.packed import Entries, Keys, pack
 from edged.packet.packet import FlowState, Packet
-from edged.policies import POLICIES, Blocklist, Policy, Site
+from edged.policies import POLICIES, Blocklist, Caps, Policy, Site
 from edged.ruleset.compile import compile_table
 from edged.ruleset.evaluate import Decision, evaluate
 from edged.ruleset.tree import Table
@@ -117,7 +117,15 @@ SITE = Site(
 )
 GUARDED_SITE = replace(SITE, never_block=prefixes("192.0.2.0/28", "2001:db8:b::/64"), never_block_origin=Origin("edged.yaml", 9))
 SERVERS = ("192.0.2.25", "2001:db8:a::25")
-LEAST: Mapping[type[Policy], Mapping[str, object]] = {Blocklist: {"lists": [{"name": "bad", "path": "bad.txt"}]}}
+CLASSES = {
+    "p2p": {"after": "10MB", "down": "2mbit", "up": "1mbit"},
+    "streaming": {"after": "50MB", "down": "8mbit", "up": "8mbit"},
+    "bulk": {"after": "500MB", "sustained": "20mbit", "for": "60s", "down": "10mbit", "up": "5mbit"},
+}
+LEAST: Mapping[type[Policy], Mapping[str, object]] = {
+    Blocklist: {"lists": [{"name": "bad", "path": "bad.txt"}]},
+    Caps: {"classes": CLASSES},
+}
 
 
 def make(kind: type[Policy], **settings: object) -> Policy:

@@ -9,13 +9,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from edged.addresses import Family, Prefix
+from edged.addresses import Family, Prefix, Range, of_family
 from edged.config.gateway import PoolName
+from edged.marks import MarkFields
 from edged.origin import Origin
 from edged.packed import Entries
-from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
+from edged.policies import Blocklist, Caps, Ip53b, Op25b, Policy, Site, Spoof
 from edged.ruleset.tree import Table
-from tests.gateway import NOW, entries_of, make, networks, prefixes, table_of
+from tests.gateway import CLASSES, NOW, entries_of, make, networks, prefixes, table_of
 
 # Nested, neighbouring, single addresses, both ends of the address space, and all of it: interval sets go wrong at such edges.
 POOL_PREFIXES = prefixes(
@@ -38,6 +39,7 @@ LISTED_PREFIXES = prefixes(
     *("100::/128", "2001:db8:b::/127"),
 )
 LISTS = ("bad", "worse")
+PLANS = ("home", "business")
 ENDS = (NOW - 1, NOW, NOW + 3600, NOW + 86400 * 400)
 
 ACCESS = (("lan0",), ("lan0", "ppp*"), ("lan0", "ppp0"))
@@ -68,6 +70,8 @@ class Drawn:
                     named += policy.allow
                 case Spoof():
                     named += policy.multihomed
+                case Caps():
+                    pass  # its plans' addresses are the site's
                 case _:
                     raise AssertionError(f"say here which prefixes {policy.policy} names")
         return tuple(dict.fromkeys(named))
@@ -85,9 +89,14 @@ def sites() -> st.SearchStrategy[Site]:
         pools=st.fixed_dictionaries({PoolName.DYNAMIC: some(POOL_PREFIXES, 6, 1), PoolName.STATIC: some(POOL_PREFIXES, 4)}),
         never_block=some(FAR_PREFIXES, 2),
         never_block_origin=st.just(Origin("edged.yaml", 9)),
-        generation_mask=st.sampled_from([0x0000FF00, 0x0000FF00, 0x000000FF, 0x0FF00000]),
+        marks=st.sampled_from(list(map(MarkFields, (0x00FFFF00, 0x00FFFF00, 0x00000FFF, 0x7FF80000, 0xFFF00000)))),
         lists=st.dictionaries(st.sampled_from(LISTS), some(LISTED_PREFIXES, 12, 1).map(_listed), min_size=1),
+        plans=st.dictionaries(st.sampled_from(PLANS), some(POOL_PREFIXES, 4).map(_members)),
     )
+
+
+def _members(found: Sequence[Prefix]) -> Mapping[Family, tuple[Range, ...]]:
+    return {family: of_family(found, family) for family in Family}
 
 
 def _listed(found: Sequence[Prefix]) -> Mapping[Family, Entries]:
@@ -154,8 +163,22 @@ def blocklists() -> st.SearchStrategy[Policy]:
     )
 
 
+def capses() -> st.SearchStrategy[Policy]:
+    """No flow of a few packets gets past the volumes."""
+    names = sorted(CLASSES)
+    others = st.one_of(st.just("off"), st.sampled_from([{}, {"after": "1MB"}, {"after": "2GB"}]))
+    return st.builds(
+        lambda classes, **settings: make(Caps, classes={name: CLASSES[name] for name in classes}, **settings),
+        classes=st.lists(st.sampled_from(names), min_size=1, unique=True),
+        mode=_MODE,
+        pools=_pools(),
+        plans=st.dictionaries(st.sampled_from(PLANS), st.dictionaries(st.sampled_from(names), others)),
+        queues=st.sampled_from([1, 3]),
+    )
+
+
 def configurations() -> st.SearchStrategy[Drawn]:
     """A site with up to one policy of each kind."""
-    kinds = (op25bs(), ip53bs(), spoofs(), blocklists())
-    chosen = st.one_of(*(st.tuples(*some_of) for count in (4, 3, 2, 1, 0) for some_of in combinations(kinds, count)))
+    kinds = (op25bs(), ip53bs(), spoofs(), blocklists(), capses())
+    chosen = st.one_of(*(st.tuples(*some_of) for count in range(len(kinds), -1, -1) for some_of in combinations(kinds, count)))
     return st.builds(Drawn, sites(), chosen)

@@ -90,7 +90,8 @@ def _kernel(site: Site | None) -> Iterator[Finding]:
 
 def _network(configuration: Configuration | None) -> Iterator[Finding]:
     from edged.doctor import machine
-    from edged.doctor.sysctls import sysctls
+    from edged.doctor.sysctls import COUNTING, EXPECTATIONS, sysctls
+    from edged.policies import Caps, Mode
 
     if configuration is None:
         yield from sysctls(())
@@ -98,7 +99,9 @@ def _network(configuration: Configuration | None) -> Iterator[Finding]:
     site = configuration.site()
     wanted, absent = (*site.access, *site.upstream), around.absent_interfaces(site)
     yield from machine.interfaces(absent, wanted)
-    yield from sysctls(tuple(name for name in wanted if name not in absent and not name.endswith("*")))
+    present = tuple(name for name in wanted if name not in absent and not name.endswith("*"))
+    caps = any(isinstance(each.settings, Caps) and each.settings.mode is not Mode.OFF for each in configuration.policies)
+    yield from sysctls(present, expectations=(*EXPECTATIONS, COUNTING) if caps else EXPECTATIONS)
 
 
 def _print(findings: list[Finding], out: Output) -> None:

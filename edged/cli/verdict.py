@@ -15,16 +15,23 @@ from edged.ruleset.nodes import (
     CameIn,
     ConntrackDirection,
     DirectionIs,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
+    HasLease,
     IsFamily,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     RateAbove,
     ResetTcp,
     Side,
     StateIn,
+    TransportIs,
 )
 from edged.ruleset.render import render_rule
 from edged.ruleset.tree import Rule
@@ -149,6 +156,18 @@ def _holds(site: Site, explained: Explanation, match: Match) -> str:
             return f"it goes out by {interface}"
         case IsFamily() | RateAbove():
             return ""
+        case TransportIs(transport):
+            return f"it is {transport.name}"
+        case MarkIs() | PacketMarkIs():
+            return "its mark says so"
+        case FlowBytesAbove(octets):
+            return f"its connection has moved more than {octets} bytes"
+        case FlowPacketsBelow(packets):
+            return f"its connection has had fewer than {packets} packets"
+        case HasLease(_, _, name):
+            return f"its subscriber has a lease in map {name}"
+        case OverLimit(_, _, name):
+            return f"it is beyond its subscriber's limit in map {name}"
         case PortIs(transport, side, port):
             return f"it is {transport.name} {'from' if side is Side.SOURCE else 'to'} port {port}"
         case AddressIn(side, _, name):

@@ -8,8 +8,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from edged.config.scalars import refuse, unexpected
 from edged.config.section import Section
-
-BITS_NEEDED = 12  # generation 8, class 3, inspected 1
+from edged.marks import BITS_NEEDED, DEFAULT_MASK, MarkFields
 
 
 def _mask(value: Any) -> int:  # noqa: ANN401  whatever YAML held
@@ -36,8 +35,8 @@ class Marks(Section):
     """The marks; fields are allotted from the mask's lowest bit up, and every write keeps the other bits."""
 
     @property
-    def generation(self) -> int:
-        """The bits of a connection's mark that hold the generation its verdict is from."""
-        return 0xFF * (self.mask & -self.mask)
+    def fields(self) -> MarkFields:
+        """Which of the bits mean what."""
+        return MarkFields(self.mask)
 
-    mask: MarkMask = Field(0x00FFFF00, description="at least 12 neighbouring bits that nothing else on this gateway uses")
+    mask: MarkMask = Field(DEFAULT_MASK, description="at least 12 neighbouring bits that nothing else on this gateway uses")

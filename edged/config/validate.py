@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Any, TypeGuard, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from edged.config.document import Document
@@ -88,13 +90,13 @@ def word_expected(expected: str, value: object) -> str:
 
 def _missing(path: KeyPath, model: type[BaseModel]) -> str:
     owner = _model_at(path[:-1], model)
-    field = owner.model_fields.get(str(path[-1])) if owner else None
+    field = _fields(owner).get(str(path[-1])) if owner else None
     return "missing" + (f": {field.description}" if field and field.description else "")
 
 
 def _unknown_key(path: KeyPath, model: type[BaseModel]) -> str:
     owner = _model_at(path[:-1], model)
-    known = tuple(owner.model_fields) if owner else ()
+    known = tuple(_fields(owner)) if owner else ()
     meant = nearest(str(path[-1]), known)
     return "unknown key" + (f" (did you mean {meant!r}?)" if meant else f"; known here: {', '.join(known)}")
 
@@ -103,7 +105,7 @@ def _misspelt(details: list[ErrorDetails], model: type[BaseModel]) -> Iterator[t
     """The unknown keys, each with the key that was meant: that one is not reported as missing too."""
     for each in details:
         if each["type"] == "extra_forbidden" and (owner := _model_at(each["loc"][:-1], model)):
-            meant = nearest(str(each["loc"][-1]), tuple(owner.model_fields))
+            meant = nearest(str(each["loc"][-1]), tuple(_fields(owner)))
             if meant:
                 yield each["loc"], meant
 
@@ -112,10 +114,23 @@ def _model_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
     """The model whose keys stand at that path."""
     here: Any = model
     for step in path:
+        inside = get_args(here)
         if isinstance(step, int):
-            here = next((arg for arg in get_args(here) if arg is not Ellipsis), None)
-        elif isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
-            here = here.model_fields[step].annotation
+            here = next((arg for arg in inside if arg is not Ellipsis), None)
+        elif _is_model(here) and step in _fields(here):
+            here = _fields(here)[step].annotation
+        elif get_origin(here) is Mapping:
+            here = inside[1]
         else:
             return None
-    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        here = next((arg for arg in get_args(here) if _is_model(arg)), here) if get_origin(here) is UnionType else here
+    return here if _is_model(here) else None
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The model's fields by the keys that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _is_model(thing: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(thing, type) and issubclass(thing, BaseModel)

@@ -26,6 +26,7 @@ from edged.enforce import ATTEMPTS, Enforced, enforce
 from edged.errors import EdgedError, KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
+from edged.ruleset.nodes import QueueForm
 from edged.ruleset.plan import Desired, Lock
 from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Table
@@ -81,10 +82,13 @@ class _Held:
 class Keeper:
     """Holds one kernel at one desired state; for one thread."""
 
-    def __init__(self, kernel: Kernel, lock: Lock, clock: Clock, totals: Totals, suspects: Suspects) -> None:
+    def __init__(
+        self, kernel: Kernel, lock: Lock, queue: QueueForm | None, clock: Clock, totals: Totals, suspects: Suspects
+    ) -> None:
         self.state = KeeperState()
         self._kernel = kernel
         self._lock = lock
+        self._queue = queue
         self._clock = clock
         self._totals = totals
         self._suspects = suspects
@@ -135,7 +139,7 @@ class Keeper:
         try:
             if held is not None and self._lock is Lock.OWNER:
                 # such a table goes with its socket: one batch replaces it by the same without an owner
-                enforce(self._kernel, Desired(held.desired.table, Lock.NONE), self._clock.now)
+                enforce(self._kernel, replace(held.desired, lock=Lock.NONE), self._clock.now)
         finally:
             self._kernel.close()
 
@@ -195,7 +199,7 @@ class Keeper:
             raise EdgedError(f"the policies do not fit together: {error}; what is in force stays in force") from error
         ranges = (made for made in table.sets if isinstance(made, AddressSet))
         ends = min((each.until for made in ranges for each in made.elements if each.until is not None), default=float("inf"))
-        return _Held(tables, Desired(table, self._lock), ends)
+        return _Held(tables, Desired(table, self._lock, self._queue), ends)
 
     def _judge(self, desired: Desired) -> None:
         for _ in range(ATTEMPTS):

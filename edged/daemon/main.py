@@ -148,7 +148,7 @@ class _Daemon:
         except EdgedError:
             kernel.close()
             raise
-        self.keeper = Keeper(kernel, self.capabilities.lock, self.clock, self.totals, suspects)
+        self.keeper = Keeper(kernel, self.capabilities.lock, self.capabilities.queue, self.clock, self.totals, suspects)
         opened.push_async_callback(self.in_writer, self.keeper.leave)
         self.watch = RulesetWatch(self.keeper, suspects, self.clock, self.in_writer, events)
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):

@@ -11,7 +11,7 @@ from edged.kernel.probe import FEATURES
 
 _AREA = "kernel"
 # no policy of this release asks for these
-NOT_ASKED_FOR = frozenset({"queue", "flowtable", "destroy"})
+NOT_ASKED_FOR = frozenset({"flowtable", "destroy"})
 # another part of edged does the same work where this is missing (`otherwise` says which)
 MADE_UP_FOR = frozenset({"table_persist"})
 
@@ -23,6 +23,8 @@ def features(capabilities: Capabilities) -> Iterator[Finding]:
             yield Finding(_AREA, name, Grade.OK, "works", feature.purpose)
         elif name in NOT_ASKED_FOR:
             yield Finding(_AREA, name, Grade.OK, "not there, not needed", feature.purpose, feature.otherwise)
+        elif capabilities.features.get(feature.twin, False):
+            yield Finding(_AREA, name, Grade.OK, f"not there, {feature.twin} does it", feature.purpose, feature.otherwise)
         else:
             grade = Grade.WARN if name in MADE_UP_FOR else Grade.MISSING
             yield Finding(_AREA, name, grade, "not there", feature.purpose, feature.otherwise)

@@ -55,10 +55,21 @@ EXPECTATIONS = (
     ),
 )
 
+# of policy caps: the kernel switches it on with the first rule that asks for a count (nft_ct_get_init, net/netfilter/nft_ct.c)
+COUNTING = Expectation(
+    "net.netfilter.nf_conntrack_acct",
+    "the bytes of connections are counted, which policy caps goes by",
+    lambda value: value == "1",
+    "no flow counts as heavy, and none is capped; the rules of caps switch it on, for connections that begin after them",
+    "conntrack is loaded with the first rules",
+)
 
-def sysctls(interfaces: tuple[str, ...], proc: Path = PROC) -> Iterator[Finding]:
+
+def sysctls(
+    interfaces: tuple[str, ...], proc: Path = PROC, expectations: tuple[Expectation, ...] = EXPECTATIONS
+) -> Iterator[Finding]:
     """The findings, in a fixed order; `interfaces` are those of the configuration that are there."""
-    for expected in EXPECTATIONS:
+    for expected in expectations:
         yield _finding(expected, _read(proc, expected.name))
     yield _conntrack_table(proc)
     for interface in interfaces:

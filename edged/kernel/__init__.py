@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from edged.ruleset.nodes import QueueForm
 from edged.ruleset.observed import CounterValue, Observed
 from edged.ruleset.plan import Lock, Plan
 
@@ -22,6 +23,13 @@ class Capabilities:
         if not self.features.get("table_owner"):
             return Lock.NONE
         return Lock.OWNER_PERSIST if self.features.get("table_persist") else Lock.OWNER
+
+    @property
+    def queue(self) -> QueueForm | None:
+        """How this kernel hands packets to user space; None where it does not."""
+        if self.features.get("queue"):
+            return QueueForm.EXPRESSION
+        return QueueForm.TARGET if self.features.get("queue_target") else None
 
 
 class Kernel(Protocol):

@@ -17,7 +17,7 @@ from edged.kernel.rules import encode_rule
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
 from edged.ruleset import plan as steps
 from edged.ruleset.plan import Lock, Plan, Step, describe
-from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.sets import AddressSet, AnySet, Holds, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Rule
 
 if TYPE_CHECKING:
@@ -29,7 +29,15 @@ FLAGS_OF = {
     Lock.OWNER_PERSIST: uapi.TABLE_F_OWNER | uapi.TABLE_F_PERSIST,
 }
 KEY_TYPE_OF = {Family.IPV4: 7, Family.IPV6: 8}  # nft's datatypes ipv4_addr and ipv6_addr
-_BIG_ENDIAN_KEYS = bytes((0, 4)) + struct.pack("=I", 2)  # NFTNL_UDATA_SET_KEYBYTEORDER: how nft prints the keys
+CLASS_TYPE = 23  # nft's datatype classid, a number of 32 bits
+LIVE_FLAGS_OF = {
+    Holds.NOTHING: uapi.SET_EVAL | uapi.SET_TIMEOUT,
+    Holds.CLASS: uapi.SET_MAP | uapi.SET_TIMEOUT,
+    Holds.LIMIT: uapi.SET_OBJECT | uapi.SET_TIMEOUT,
+}
+# NFTNL_UDATA_SET_KEYBYTEORDER and NFTNL_UDATA_SET_DATABYTEORDER: how nft prints keys and classes
+_BIG_ENDIAN_KEYS = bytes((0, 4)) + struct.pack("=I", 2)
+_HOST_ENDIAN_DATA = bytes((1, 4)) + struct.pack("=I", 1)
 
 
 def encode_plan(plan: Plan, now: float) -> tuple[Message, ...]:
@@ -108,11 +116,22 @@ def _counter_head(table: str, name: str) -> bytes:
     return text(ObjAttr.TABLE, table) + text(ObjAttr.NAME, name) + be32(ObjAttr.TYPE, uapi.OBJECT_COUNTER)
 
 
-def _set(table: str, made: AddressSet | PrefixSet) -> bytes:
-    if isinstance(made, PrefixSet):
-        flags, sized = 0, nest(SetAttr.DESC, be32(SetAttr.DESC_SIZE, made.size))
-    else:
-        flags, sized = uapi.SET_INTERVAL | (uapi.SET_TIMEOUT if made.expiring else 0), b""
+def _set(table: str, made: AnySet) -> bytes:
+    flags, data, sized, printed = 0, b"", b"", _BIG_ENDIAN_KEYS
+    match made:
+        case AddressSet():
+            flags = uapi.SET_INTERVAL | (uapi.SET_TIMEOUT if made.expiring else 0)
+        case PrefixSet():
+            sized = _sized(made)
+        case LiveSet():
+            flags, sized = LIVE_FLAGS_OF[made.holds], _sized(made)
+            if made.holds is Holds.CLASS:
+                data = be32(SetAttr.DATA_TYPE, CLASS_TYPE) + be32(SetAttr.DATA_LEN, 4)
+                printed += _HOST_ENDIAN_DATA
+            elif made.holds is Holds.LIMIT:
+                data = be32(SetAttr.OBJ_TYPE, uapi.OBJECT_LIMIT)
+        case _:
+            assert_never(made)
     return b"".join(
         (
             text(SetAttr.TABLE, table),
@@ -120,11 +139,16 @@ def _set(table: str, made: AddressSet | PrefixSet) -> bytes:
             be32(SetAttr.FLAGS, flags),
             be32(SetAttr.KEY_TYPE, KEY_TYPE_OF[made.family]),
             be32(SetAttr.KEY_LEN, made.family.bits // 8),
+            data,
             sized,
             be32(SetAttr.ID, 1),  # the kernel asks for one; only anonymous sets are referred to by it
-            attribute(SetAttr.USERDATA, _BIG_ENDIAN_KEYS),
+            attribute(SetAttr.USERDATA, printed),
         )
     )
+
+
+def _sized(made: PrefixSet | LiveSet) -> bytes:
+    return nest(SetAttr.DESC, be32(SetAttr.DESC_SIZE, made.size))
 
 
 def _keys(kind: int, flags: int, table: str, wide: PrefixSet, keys: Keys, label: str) -> Iterator[Message]:

@@ -25,6 +25,8 @@ _INTERFACE_NAME_SIZE = 16  # IFNAMSIZ
 class MetaKey(IntEnum):
     """NFT_META_*: what the packet carries beside its bytes."""
 
+    PRIORITY = 2
+    MARK = 3
     IIFNAME = 6
     OIFNAME = 7
     NFPROTO = 15
@@ -37,6 +39,8 @@ class CtKey(IntEnum):
     STATE = 0
     DIRECTION = 1
     MARK = 3
+    PACKETS = 14
+    BYTES = 15
 
 
 class HeaderBase(IntEnum):
@@ -51,6 +55,8 @@ class Comparison(IntEnum):
 
     EQUAL = 0
     NOT_EQUAL = 1
+    LESS = 2
+    GREATER = 4
 
 
 class VerdictCode(IntEnum):
@@ -124,6 +130,18 @@ def host32(value: int) -> bytes:
 
 
 @_remembered
+def meta_set(key: MetaKey) -> bytes:
+    """Have the packet carry the register's value."""
+    return _expression("meta", be32(2, key), be32(3, _REGISTER))
+
+
+@_remembered
+def to_network_order(length: int) -> bytes:
+    """Turn a number of this many bytes from the machine's order (NFT_BYTEORDER_HTON): sizes are compared as the bytes stand."""
+    return _expression("byteorder", be32(1, _REGISTER), be32(2, _REGISTER), be32(3, 1), be32(4, length), be32(5, length))
+
+
+@_remembered
 def lookup(set_name: str) -> bytes:
     """Go on where the register's value is in the set."""
     return _expression("lookup", text(1, set_name), be32(2, _REGISTER))
@@ -133,6 +151,24 @@ def lookup(set_name: str) -> bytes:
 def lookup_missing(set_name: str) -> bytes:
     """Go on where the register's value is not in the set."""
     return _expression("lookup", text(1, set_name), be32(2, _REGISTER), be32(5, 1))
+
+
+@_remembered
+def lookup_value(map_name: str) -> bytes:
+    """Load what the map has for the register's value; ends the rule where it has nothing."""
+    return _expression("lookup", text(1, map_name), be32(2, _REGISTER), be32(3, _REGISTER))
+
+
+@_remembered
+def update(set_name: str, milliseconds: int) -> bytes:
+    """Put the register's value into the set, or begin its time anew (NFT_DYNSET_OP_UPDATE); a full set ends the rule."""
+    return _expression("dynset", text(1, set_name), be32(3, 1), be32(4, _REGISTER), be64(6, milliseconds))
+
+
+@_remembered
+def object_of(map_name: str) -> bytes:
+    """Go through the object that the map has for the register's value; ends the rule where it has none."""
+    return _expression("objref", be32(3, _REGISTER), text(4, map_name))
 
 
 @_remembered
@@ -167,9 +203,15 @@ def reject_as_prohibited() -> bytes:
     return _expression("reject", be32(1, 2), u8(2, 3))
 
 
-def queue(number: int) -> bytes:
-    """Hand the packet to a user-space queue, or let it by where nobody listens (bypass)."""
-    return _expression("queue", be16(1, number), be16(2, 1), be16(3, 1))
+def queue(first: int, count: int) -> bytes:
+    """Hand the packet to one of so many user-space queues, or let it by where nobody listens (NFT_QUEUE_FLAG_BYPASS)."""
+    return _expression("queue", be16(1, first), be16(2, count), be16(3, 1))
+
+
+def queue_target(first: int, count: int) -> bytes:
+    """The same by xtables' target: struct xt_NFQ_info_v3 of linux/netfilter/xt_NFQUEUE.h, NFQ_FLAG_BYPASS."""
+    information = struct.pack("=HHHxx", first, count, 1)
+    return _expression("target", text(1, "NFQUEUE"), be32(2, 3), attribute(3, information))
 
 
 def meta_equals(key: MetaKey, data: bytes) -> bytes:

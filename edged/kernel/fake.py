@@ -16,8 +16,8 @@ from edged.kernel.fakesets import StepRefusedError
 from edged.kernel.faketable import FakeTable
 from edged.kernel.probe import FEATURES
 from edged.kernel.refusals import commit_refused, ruleset_changed, stale_where_time_ran_out
+from edged.marks import in_field
 from edged.ruleset import plan as steps
-from edged.ruleset.evaluate import in_field
 from edged.ruleset.observed import CounterValue, Observed, Ownership
 from edged.ruleset.plan import Lock, Plan, Step, describe
 

@@ -6,11 +6,11 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from edged.addresses import Family, Range
-from edged.ruleset.observed import ObservedPrefixSet, ObservedSet
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.observed import ObservedLiveSet, ObservedPrefixSet, ObservedSet
+from edged.ruleset.sets import AddressSet, AnySet, Element, LiveSet, PrefixSet
 
 if TYPE_CHECKING:
     from edged.packed import Keys
@@ -109,6 +109,33 @@ class FakePrefixSet:
         return bool(len(keys))
 
 
-def empty_set(made: AddressSet | PrefixSet) -> FakeSet | FakePrefixSet:
+@dataclass
+class FakeLiveSet:
+    """A set or map that others fill; plans leave `elements`, by address, alone."""
+
+    made: LiveSet
+    elements: dict[int, object] = field(default_factory=dict)
+
+    def copy(self) -> FakeLiveSet:
+        """A set to try a plan on."""
+        return FakeLiveSet(self.made, dict(self.elements))
+
+    def observed(self, name: str, clock: float, content: str) -> ObservedLiveSet:  # noqa: ARG002  its content is not told
+        """The set as `Kernel.observe` tells it."""
+        return ObservedLiveSet(name, self.made.family, self.made.holds, self.made.size)
+
+
+AnyFakeSet = FakeSet | FakePrefixSet | FakeLiveSet
+
+
+def empty_set(made: AnySet) -> AnyFakeSet:
     """The set as it is made, before it is filled."""
-    return FakePrefixSet(made.size, made.keys.none()) if isinstance(made, PrefixSet) else FakeSet(made.family, made.expiring)
+    match made:
+        case AddressSet():
+            return FakeSet(made.family, made.expiring)
+        case PrefixSet():
+            return FakePrefixSet(made.size, made.keys.none())
+        case LiveSet():
+            return FakeLiveSet(made)
+        case _:
+            assert_never(made)

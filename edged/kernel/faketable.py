@@ -5,19 +5,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
-from edged.kernel.fakesets import FakePrefixSet, FakeSet, StepRefusedError, empty_set
+from edged.kernel.fakesets import AnyFakeSet, FakePrefixSet, FakeSet, StepRefusedError, empty_set
 from edged.kernel.refusals import rule_label
 from edged.ruleset import plan as steps
 from edged.ruleset.fingerprint import fingerprint
-from edged.ruleset.nodes import AddressIn, AddressNotIn, Goto, Jump, PrefixIn
+from edged.ruleset.nodes import Goto, Jump
 from edged.ruleset.observed import CounterValue, ObservedChain, ObservedTable, Ownership
 from edged.ruleset.plan import Lock
 from edged.ruleset.tree import Chain, Hook, Rule
-
-if TYPE_CHECKING:
-    pass
 
 Thing = TypeVar("Thing")
 
@@ -37,7 +34,7 @@ class FakeTable:
     lock: Lock
     owner: int | None
     counters: dict[str, CounterValue] = field(default_factory=dict)
-    sets: dict[str, FakeSet | FakePrefixSet] = field(default_factory=dict)
+    sets: dict[str, AnyFakeSet] = field(default_factory=dict)
     chains: dict[str, FakeChain] = field(default_factory=dict)
 
     def copy(self) -> FakeTable:
@@ -114,7 +111,7 @@ class FakeTable:
 
     def _fault(self, rule: Rule) -> int:
         """The errno for a rule that refers to what is not there or not fit; 0 for a good one."""
-        if any(name not in self.sets for name in _sets_of(rule)):
+        if any(name not in self.sets for name in rule.sets):
             return errno.ENOENT
         if rule.count is not None and rule.count.name not in self.counters:
             return errno.ENOENT
@@ -135,7 +132,7 @@ class FakeTable:
         return jumps | {name for name, chain in self.chains.items() if chain.rules}
 
     def _sets_in_use(self) -> set[str]:
-        return {name for rule in self._rules() for name in _sets_of(rule)}
+        return {name for rule in self._rules() for name in rule.sets}
 
     def _counters_in_use(self) -> set[str]:
         return {rule.count.name for rule in self._rules() if rule.count is not None}
@@ -154,10 +151,6 @@ TableStep = (
     | steps.RemoveSet
     | steps.RemoveCounter
 )
-
-
-def _sets_of(rule: Rule) -> list[str]:
-    return [match.set for match in rule.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn)]
 
 
 def _observed_chain(name: str, chain: FakeChain) -> ObservedChain:

@@ -45,9 +45,13 @@ _MEANING = {
     "payload": _Meaning((1, 2, 3, 4, 5)),  # DREG BASE OFFSET LEN SREG
     "cmp": _Meaning((1, 2), data=(3,)),  # SREG OP; DATA
     "bitwise": _Meaning((1, 2, 3), unless_zero=(6,), data=(4, 5, 7)),  # SREG DREG LEN; OP; MASK XOR DATA
+    "byteorder": _Meaning((1, 2, 3, 4, 5)),  # SREG DREG OP LEN SIZE
     "lookup": _Meaning((1, 2), unless_zero=(3, 5)),  # SET SREG; DREG FLAGS
+    "dynset": _Meaning((1, 3, 4, 6), unless_zero=(9,)),  # SET_NAME OP SREG_KEY TIMEOUT; FLAGS
     "limit": _Meaning((1, 2, 3), unless_zero=(4, 5)),  # RATE UNIT BURST; TYPE FLAGS
-    "objref": _Meaning((1, 2)),  # IMM_TYPE IMM_NAME
+    "objref": _Meaning((1, 2, 3, 4)),  # IMM_TYPE IMM_NAME, or SET_SREG SET_NAME
+    "queue": _Meaning((1, 2), unless_zero=(3,)),  # NUM TOTAL; FLAGS
+    "target": _Meaning((1, 2, 3)),  # NAME REV INFO
     "immediate": _Meaning((1,), data=(2,)),  # DREG; DATA
     "reject": _Meaning((1,), unless_zero=(2,)),  # TYPE; ICMP_CODE (not dumped for a TCP reset)
 }

@@ -19,7 +19,7 @@ from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
 from edged.kernel.probe import probe
 from edged.kernel.refusals import ruleset_changed, stale_where_time_ran_out
-from edged.ruleset.evaluate import in_field
+from edged.marks import in_field
 from edged.ruleset.observed import CounterValue, Observed, ObservedTable
 from edged.ruleset.plan import AddKeys, Plan, RemoveKeys, VoidGeneration, describe, outline
 

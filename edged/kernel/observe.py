@@ -13,18 +13,28 @@ from edged.addresses import Family
 from edged.kernel import uapi
 from edged.kernel.attrs import number, parse, signed, string, text
 from edged.kernel.elements import decode_elements
-from edged.kernel.encode import KEY_TYPE_OF
+from edged.kernel.encode import CLASS_TYPE, KEY_TYPE_OF, LIVE_FLAGS_OF
 from edged.kernel.identity import fingerprint_in, note_in
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.uapi import ChainAttr, ElemAttr, Msg, ObjAttr, RuleAttr, SetAttr, TableAttr
-from edged.ruleset.observed import CounterValue, ObservedChain, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
-from edged.ruleset.sets import Element
+from edged.ruleset.observed import (
+    AnyObservedSet,
+    CounterValue,
+    ObservedChain,
+    ObservedLiveSet,
+    ObservedPrefixSet,
+    ObservedSet,
+    ObservedTable,
+    Ownership,
+)
+from edged.ruleset.sets import Element, Holds
 from edged.ruleset.tree import Hook
 
 if TYPE_CHECKING:
     from edged.packed import Keys
 
 _FOREIGN_TO_SETS = frozenset((SetAttr.EXPR, SetAttr.EXPRESSIONS))
+_HOLDS_OF_FLAGS = {flags: holds for holds, flags in LIVE_FLAGS_OF.items()}
 _FAMILY_OF_KEY = {(kind, family.bits // 8): family for family, kind in KEY_TYPE_OF.items()}
 
 
@@ -115,12 +125,12 @@ def _read_rules(nft: NftSocket, table: str, chain: str) -> list[tuple[str, tuple
 
 def _read_sets(
     nft: NftSocket, table: str, now: float, notes: Mapping[str, str], kept: Mapping[str, Keys]
-) -> dict[str, ObservedSet | ObservedPrefixSet]:
-    sets: dict[str, ObservedSet | ObservedPrefixSet] = {}
+) -> dict[str, AnyObservedSet]:
+    sets: dict[str, AnyObservedSet] = {}
     for name, fields in _set_heads(nft, table):
-        prefixes = _prefix_set(name, fields, notes.get(name, ""), kept.get(name))
-        if prefixes is not None:
-            sets[name] = prefixes
+        unread = _prefix_set(name, fields, notes.get(name, ""), kept.get(name)) or _live_set(name, fields)
+        if unread is not None:
+            sets[name] = unread
             continue
         family = _family(fields)
         expiring = bool(number(fields.get(SetAttr.FLAGS)) & uapi.SET_TIMEOUT)
@@ -143,24 +153,43 @@ def _set_heads(nft: NftSocket, table: str) -> list[tuple[str, dict[int, bytes]]]
 
 def _prefix_set(name: str, fields: dict[int, bytes], content: str, kept: Keys | None) -> ObservedPrefixSet | None:
     """A set in the shape of those that edged keeps networks in; its elements are not read."""
-    size = number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
-    family = _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
-    timed = number(fields.get(SetAttr.TIMEOUT))
-    if family is None or number(fields.get(SetAttr.FLAGS)) or not size or timed or not _FOREIGN_TO_SETS.isdisjoint(fields):
+    size, family = _size(fields), _family_of_keys(fields)
+    if family is None or number(fields.get(SetAttr.FLAGS)) or not size or _decides_for_itself(fields):
         return None
     count = number(fields[SetAttr.COUNT]) if SetAttr.COUNT in fields else None
     known = kept is not None and kept.digest == content
     return ObservedPrefixSet(name, family, size, content, count, kept if known else None)
 
 
-def _family(fields: dict[int, bytes]) -> Family | None:
-    """The family of a set as edged makes it; None for any other shape."""
-    plain = number(fields.get(SetAttr.FLAGS)) & ~uapi.SET_TIMEOUT == uapi.SET_INTERVAL
-    # a default timeout would end elements that have no end, a size refuse them, an expression decide for itself what matches
-    limited = number(fields.get(SetAttr.TIMEOUT)) or number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
-    if not plain or limited or not _FOREIGN_TO_SETS.isdisjoint(fields):
+def _live_set(name: str, fields: dict[int, bytes]) -> ObservedLiveSet | None:
+    """A set or map in the shape of those that others fill; its elements are not read."""
+    size, family = _size(fields), _family_of_keys(fields)
+    holds = _HOLDS_OF_FLAGS.get(number(fields.get(SetAttr.FLAGS)))
+    if family is None or holds is None or not size or _decides_for_itself(fields):
         return None
+    data = (number(fields.get(SetAttr.DATA_TYPE)), number(fields.get(SetAttr.DATA_LEN)), number(fields.get(SetAttr.OBJ_TYPE)))
+    wanted = {Holds.NOTHING: (0, 0, 0), Holds.CLASS: (CLASS_TYPE, 4, 0), Holds.LIMIT: (0, 0, uapi.OBJECT_LIMIT)}
+    return ObservedLiveSet(name, family, holds, size) if data == wanted[holds] else None
+
+
+def _family(fields: dict[int, bytes]) -> Family | None:
+    """The family of a set of ranges as edged makes it; None for any other shape."""
+    plain = number(fields.get(SetAttr.FLAGS)) & ~uapi.SET_TIMEOUT == uapi.SET_INTERVAL
+    # a size would refuse elements
+    return None if not plain or _size(fields) or _decides_for_itself(fields) else _family_of_keys(fields)
+
+
+def _size(fields: dict[int, bytes]) -> int:
+    return number(parse(fields.get(SetAttr.DESC, b"")).get(SetAttr.DESC_SIZE))
+
+
+def _family_of_keys(fields: dict[int, bytes]) -> Family | None:
     return _FAMILY_OF_KEY.get((number(fields.get(SetAttr.KEY_TYPE)), number(fields.get(SetAttr.KEY_LEN))))
+
+
+def _decides_for_itself(fields: dict[int, bytes]) -> bool:
+    """A default timeout ends elements that have no end, an expression says what matches."""
+    return bool(number(fields.get(SetAttr.TIMEOUT))) or not _FOREIGN_TO_SETS.isdisjoint(fields)
 
 
 def _read_elements(nft: NftSocket, table: str, name: str, family: Family, now: float) -> frozenset[Element] | None:

@@ -22,7 +22,7 @@ from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import FlowtableAttr, Msg, RuleAttr, SetAttr, TableAttr
 from edged.ruleset.nodes import Direction
 from edged.ruleset.plan import AddChain, AddCounter, AddElements, AddSet, CreateTable, Lock, Plan, Step
-from edged.ruleset.sets import AddressSet, Element
+from edged.ruleset.sets import AddressSet, Element, Holds, LiveSet
 from edged.ruleset.tree import Chain, Counter, Hook
 
 _SCRATCH = "edged_probe"
@@ -31,10 +31,11 @@ _CHAIN = Chain("probe", hook=Hook())
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A thing that a kernel may lack: what edged wants it for, and what it does instead."""
+    """A thing that a kernel may lack: what edged wants it for, and what it does instead; `twin` does the same work as well."""
 
     purpose: str
     otherwise: str
+    twin: str = ""
 
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
@@ -70,8 +71,23 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
             "answers a refused connection with a TCP reset", "op25b can only drop, so mail clients hang until they give up"
         ),
         "queue": Feature(
-            "hands packets of undecided flows to user space (no policy of this release needs it)",
-            "nothing is missing",
+            "hands the first packets of a flow to edged's inspectors",
+            "without queue_target too, no flow is recognised by its content, and of caps only `bulk` is left",
+            "queue_target",
+        ),
+        "queue_target": Feature(
+            "the same by xtables' NFQUEUE target, for kernels without nft's own queue",
+            "without queue too, no flow is recognised by its content, and of caps only `bulk` is left",
+            "queue",
+        ),
+        "leases": Feature(
+            "maps from a subscriber's address to the tc class that its heavy flows take", "caps cannot be enforced on this kernel"
+        ),
+        "named_limits": Feature(
+            "limits by a subscriber's address, where tc has no class left", "caps cannot be enforced on this kernel"
+        ),
+        "dynamic_sets": Feature(
+            "sets that rules put subscribers with heavy flows into", "caps cannot be enforced on this kernel"
         ),
         "flowtable": Feature(
             "lets other programs offload flows past every rule (edged itself never does)",
@@ -107,6 +123,7 @@ def _trials() -> dict[str, tuple[Message, ...]]:
     filtered = plain + _steps(AddChain(_CHAIN))
     ranges = (Element(Range(1, 2)),)
     ending = (Element(Range(1, 2), until=60),)
+    # not tried: what conntrack counts of a flow, for the trial alone would switch its counting on (nft_ct_get_init)
     return {
         "table_owner": _table(Lock.OWNER),
         "table_persist": _table(Lock.OWNER_PERSIST),
@@ -119,7 +136,11 @@ def _trials() -> dict[str, tuple[Message, ...]]:
         "conntrack": (*filtered, _rule(ex.ct(ex.CtKey.DIRECTION) + ex.cmp(ex.Comparison.EQUAL, b"\1"))),
         "limit": (*filtered, _rule(ex.limit_over(1, 1))),
         "reject": (*filtered, _rule(ex.meta_equals(ex.MetaKey.L4PROTO, b"\6") + ex.reject_with_reset())),
-        "queue": (*filtered, _rule(ex.queue(0))),
+        "queue": (*filtered, _rule(ex.queue(0, 1))),
+        "queue_target": (*filtered, _rule(ex.queue_target(0, 1))),
+        "leases": _live(Holds.CLASS, ex.lookup_value("probe") + ex.meta_set(ex.MetaKey.PRIORITY)),
+        "named_limits": _live(Holds.LIMIT, ex.object_of("probe")),
+        "dynamic_sets": _live(Holds.NOTHING, ex.update("probe", milliseconds=1000)),
         "flowtable": (*plain, _flowtable()),
         "destroy": (Message(Msg.DESTROYTABLE, 0, text(TableAttr.NAME, _SCRATCH), "destroy"),),
     }
@@ -140,6 +161,12 @@ def _filled(made: AddressSet, elements: tuple[Element, ...]) -> tuple[Message, .
 def _rule(expressions: bytes) -> Message:
     body = text(RuleAttr.TABLE, _SCRATCH) + text(RuleAttr.CHAIN, _CHAIN.name) + nest(RuleAttr.EXPRESSIONS, expressions)
     return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, "rule")
+
+
+def _live(holds: Holds, asked: bytes) -> tuple[Message, ...]:
+    source = ex.meta_equals(ex.MetaKey.NFPROTO, bytes((uapi.NFPROTO_IPV6,))) + ex.payload(ex.HeaderBase.NETWORK, 8, 16)
+    made = _steps(AddSet(LiveSet("probe", Family.IPV6, holds)), AddChain(_CHAIN))
+    return (*_table(Lock.NONE), *made, _rule(source + asked))
 
 
 def _hash_set() -> Message:

@@ -11,7 +11,7 @@ from typing import assert_never
 from edged.addresses import Family
 from edged.kernel import expressions as ex
 from edged.kernel import uapi
-from edged.ruleset.evaluate import in_field
+from edged.marks import in_field
 from edged.ruleset.nodes import (
     Accept,
     AddressIn,
@@ -21,24 +21,36 @@ from edged.ruleset.nodes import (
     Continue,
     DirectionIs,
     Drop,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
     Goto,
+    HasLease,
     IsFamily,
     Jump,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     Prohibit,
+    Queue,
+    QueueForm,
     RateAbove,
+    Remember,
     ResetTcp,
     Return,
     SetGeneration,
+    SetMark,
     Side,
     StateIn,
     Transport,
+    TransportIs,
     Verdict,
 )
+from edged.ruleset.sets import KEY_LENGTH
 from edged.ruleset.tree import Rule
 
 NFPROTO_OF = {Family.IPV4: uapi.NFPROTO_IPV4, Family.IPV6: uapi.NFPROTO_IPV6}
@@ -58,8 +70,11 @@ def encode_rule(rule: Rule) -> bytes:
     if isinstance(rule.then, ResetTcp):
         # the kernel builds a reset for TCP only, and wants the rule to say so; before the counter, which counts resets
         body.parts.append(_of_transport(Transport.TCP))
-    counting = ex.count_in(rule.count.name) if rule.count else b""
-    return b"".join(body.parts) + counting + _verdict(rule.then)
+    if rule.count is not None:
+        body.parts.append(ex.count_in(rule.count.name))
+    if isinstance(rule.then, Remember):
+        body.add_network(rule.then.side, rule.then.family, KEY_LENGTH[rule.then.family])
+    return b"".join(body.parts) + _verdict(rule.then)
 
 
 class _Body:
@@ -91,19 +106,33 @@ class _Body:
                 offset = 0 if side is Side.SOURCE else 2
                 self.parts.append(ex.payload(ex.HeaderBase.TRANSPORT, offset, 2))
                 self.parts.append(ex.cmp(ex.Comparison.EQUAL, port.to_bytes(2, "big")))
+            case TransportIs(transport):
+                self.guard(_of_transport(transport))
             case AddressIn(side, family, name):
-                self._add_address(side, family, ex.lookup(name))
+                self.add_network(side, family, family.bits)
+                self.parts.append(ex.lookup(name))
             case AddressNotIn(side, family, name):
-                self._add_address(side, family, ex.lookup_missing(name))
+                self.add_network(side, family, family.bits)
+                self.parts.append(ex.lookup_missing(name))
             case PrefixIn(side, family, length, name, _):
-                network = ((1 << family.bits) - (1 << (family.bits - length))).to_bytes(family.bits // 8, "big")
-                masked = b"" if length == family.bits else ex.bitwise(network)
-                self._add_address(side, family, masked + ex.lookup(name))
-            case GenerationIs(mask, generation):
-                value = ex.host32(in_field(mask, generation))
-                self.parts += (
-                    ex.ct(ex.CtKey.MARK), ex.bitwise(ex.host32(mask)), ex.cmp(ex.Comparison.EQUAL, value),
-                )  # fmt: skip
+                self.add_network(side, family, length)
+                self.parts.append(ex.lookup(name))
+            case HasLease(side, family, name):
+                self.add_network(side, family, KEY_LENGTH[family])
+                self.parts += (ex.lookup_value(name), ex.meta_set(ex.MetaKey.PRIORITY))
+            case OverLimit(side, family, name):
+                self.add_network(side, family, KEY_LENGTH[family])
+                self.parts.append(ex.object_of(name))
+            case GenerationIs(mask, value) | MarkIs(mask, value):
+                self.parts.append(ex.ct(ex.CtKey.MARK))
+                self._add_field(mask, value)
+            case PacketMarkIs(mask, value):
+                self.parts.append(ex.meta(ex.MetaKey.MARK))
+                self._add_field(mask, value)
+            case FlowBytesAbove(octets):
+                self._add_count(ex.CtKey.BYTES, ex.Comparison.GREATER, octets)
+            case FlowPacketsBelow(packets):
+                self._add_count(ex.CtKey.PACKETS, ex.Comparison.LESS, packets)
             case StateIn(states):
                 mask = sum(ex.STATE_BITS[state] for state in set(states))
                 self.parts += (
@@ -121,10 +150,21 @@ class _Body:
         if compared := ex.interface_name(name):  # a lone * is every interface: nothing to compare
             self.parts.append(ex.meta_equals(key, compared))
 
-    def _add_address(self, side: Side, family: Family, lookup: bytes) -> None:
+    def add_network(self, side: Side, family: Family, length: int) -> None:
+        """Load the network of that length around the address at an end."""
         self.guard(_of_family(family))
         self.parts.append(ex.payload(ex.HeaderBase.NETWORK, ADDRESS_OFFSET[family, side], family.bits // 8))
-        self.parts.append(lookup)
+        if length != family.bits:
+            network = (1 << family.bits) - (1 << (family.bits - length))
+            self.parts.append(ex.bitwise(network.to_bytes(family.bits // 8, "big")))
+
+    def _add_field(self, mask: int, value: int) -> None:
+        """Compare the bits of the mark that is loaded."""
+        self.parts += (ex.bitwise(ex.host32(mask)), ex.cmp(ex.Comparison.EQUAL, ex.host32(in_field(mask, value))))
+
+    def _add_count(self, key: ex.CtKey, comparison: ex.Comparison, count: int) -> None:
+        """Compare what conntrack has counted of the connection, a number of 64 bits."""
+        self.parts += (ex.ct(key), ex.to_network_order(8), ex.cmp(comparison, count.to_bytes(8, "big")))
 
 
 def _of_family(family: Family) -> bytes:
@@ -145,9 +185,13 @@ def _verdict(then: Verdict) -> bytes:
             return ex.reject_with_reset()
         case Prohibit():
             return ex.reject_as_prohibited()
-        case SetGeneration(mask, generation, _):
-            kept = ex.bitwise(ex.host32(mask ^ 0xFFFFFFFF), ex.host32(in_field(mask, generation)))
+        case SetGeneration(mask, value, _) | SetMark(mask, value):
+            kept = ex.bitwise(ex.host32(mask ^ 0xFFFFFFFF), ex.host32(in_field(mask, value)))
             return ex.ct(ex.CtKey.MARK) + kept + ex.ct_set(ex.CtKey.MARK)
+        case Remember(_, _, name, seconds):
+            return ex.update(name, seconds * 1000)
+        case Queue(queues, form):
+            return ex.queue(0, queues) if form is QueueForm.EXPRESSION else ex.queue_target(0, queues)
         case Jump(chain):
             return ex.verdict(ex.VerdictCode.JUMP, chain)
         case Goto(chain):

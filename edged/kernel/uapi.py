@@ -118,11 +118,14 @@ class SetAttr:
     FLAGS: Final = 3
     KEY_TYPE: Final = 4
     KEY_LEN: Final = 5
+    DATA_TYPE: Final = 6
+    DATA_LEN: Final = 7
     DESC: Final = 9
     DESC_SIZE: Final = 1
     ID: Final = 10
     TIMEOUT: Final = 11
     USERDATA: Final = 13
+    OBJ_TYPE: Final = 15
     EXPR: Final = 17
     EXPRESSIONS: Final = 18
     COUNT: Final = 20
@@ -130,7 +133,10 @@ class SetAttr:
 
 SET_ANONYMOUS: Final = 0x01
 SET_INTERVAL: Final = 0x04
+SET_MAP: Final = 0x08
 SET_TIMEOUT: Final = 0x10
+SET_EVAL: Final = 0x20
+SET_OBJECT: Final = 0x40
 
 
 class ElemAttr:
@@ -167,6 +173,7 @@ class ObjAttr:
 
 
 OBJECT_COUNTER: Final = 1
+OBJECT_LIMIT: Final = 4
 
 
 class GenAttr:

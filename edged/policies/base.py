@@ -17,6 +17,7 @@ from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding
 from edged.config.section import Section
+from edged.marks import MarkFields
 from edged.origin import Origin, Places
 from edged.ruleset.fragment import Fragment
 from edged.ruleset.nodes import Accept, AddressIn, Continue, Direction, Drop, Jump, Match, Side
@@ -53,8 +54,9 @@ class Site:
     pools: Mapping[PoolName, tuple[Prefix, ...]]
     never_block: tuple[Prefix, ...] = ()
     never_block_origin: Origin | None = None
-    generation_mask: int = 0x0000FF00  # the bits of a connection's mark for the generation
+    marks: MarkFields = field(default_factory=MarkFields)
     lists: Mapping[str, Mapping[Family, Entries]] = field(default_factory=dict)  # the lists in force, by name
+    plans: Mapping[str, Mapping[Family, tuple[Range, ...]]] = field(default_factory=dict)  # the addresses of their subscribers
 
     def addresses(self, names: Iterable[PoolName], family: Family) -> tuple[Range, ...]:
         """The addresses of one family whose longest prefix is in a named pool; static wins a tie (OP-5)."""

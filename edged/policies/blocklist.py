@@ -130,10 +130,10 @@ class Blocklist(Policy):
         return Chain(
             chain,
             (
-                Rule(f"{chain}.judged", (_OWN, GenerationIs(site.generation_mask, 1)), Return()),
+                Rule(f"{chain}.judged", (_OWN, GenerationIs(site.marks.generation, 1)), Return()),
                 *site.guard(chain, direction),
                 *lookups,
-                Rule(f"{chain}.keep", (_OWN,), SetGeneration(site.generation_mask, 1, judged)),
+                Rule(f"{chain}.keep", (_OWN,), SetGeneration(site.marks.generation, 1, judged)),
             ),
         )
 

@@ -14,11 +14,12 @@ table that was made without it (EOPNOTSUPP), nor a hook or a set's type be chang
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from edged.errors import TableHeld
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.generation import continued, marking
-from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.observed import AnyObservedSet, Observed, ObservedLiveSet, ObservedSet, ObservedTable, Ownership
 from edged.ruleset.places import difference, placed
 from edged.ruleset.plan import (
     AddChain,
@@ -41,7 +42,8 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
-from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.queueing import queued
+from edged.ruleset.sets import AddressSet, AnySet, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Table
 
 
@@ -60,7 +62,7 @@ def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[
         if observed is not None:
             yield DestroyTable()
         return
-    table = continued(placed(desired.table, observed), observed)
+    table = continued(placed(queued(desired.table, desired.queue), observed), observed)
     voided = [VoidGeneration(mask, generation) for mask, generation in _generations_begun(table, observed)]
     if observed is None or not _can_stay(desired, observed):
         if observed is not None:
@@ -102,11 +104,17 @@ def _can_stay(desired: Desired, observed: ObservedTable) -> bool:
     )
 
 
-def _same_kind(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet) -> bool:
+def _same_kind(wanted: AnySet, present: AnyObservedSet) -> bool:
     """Whether the present set can become the wanted one; a set of prefixes can always be made anew under another name."""
-    if isinstance(wanted, PrefixSet):
-        return True
-    return isinstance(present, ObservedSet) and (present.family, present.expiring) == (wanted.family, wanted.expiring)
+    match wanted:
+        case PrefixSet():
+            return True
+        case AddressSet():
+            return isinstance(present, ObservedSet) and (present.family, present.expiring) == (wanted.family, wanted.expiring)
+        case LiveSet():
+            return present == ObservedLiveSet(wanted.name, wanted.family, wanted.holds, wanted.size)
+        case _:
+            assert_never(wanted)
 
 
 def _changes(desired: Table, observed: ObservedTable) -> Iterator[Step]:
@@ -133,8 +141,9 @@ def _removals(desired: Table, observed: ObservedTable) -> Iterator[Step]:
         if left.fingerprints:
             yield FillChain(Chain(left.name))
     # sets before chains: the elements of a stranger's verdict map may name a chain
+    wanted = {each.name for each in desired.sets}
     for name in observed.sets:
-        if name not in desired.sets_by_name:
+        if name not in wanted:
             yield RemoveSet(name)
     for left in obsolete:
         yield RemoveChain(left.name)
@@ -144,10 +153,21 @@ def _removals(desired: Table, observed: ObservedTable) -> Iterator[Step]:
             yield RemoveCounter(name)
 
 
-def _set_changes(wanted: AddressSet | PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:
-    if isinstance(wanted, PrefixSet):
-        yield from _key_changes(wanted, present)
-        return
+def _set_changes(wanted: AnySet, present: AnyObservedSet | None) -> Iterator[Step]:
+    match wanted:
+        case PrefixSet():
+            yield from _key_changes(wanted, present)
+        case AddressSet():
+            yield from _range_changes(wanted, present)
+        case LiveSet():
+            # what is in it is not ours to say, and whoever has a lease keeps it over every change of the rules
+            if present is None:
+                yield AddSet(wanted)
+        case _:
+            assert_never(wanted)
+
+
+def _range_changes(wanted: AddressSet, present: AnyObservedSet | None) -> Iterator[Step]:
     if present is None:
         yield AddSet(wanted)
     holds = present.elements if isinstance(present, ObservedSet) else frozenset()
@@ -158,7 +178,7 @@ def _set_changes(wanted: AddressSet | PrefixSet, present: ObservedSet | Observed
         yield AddElements(wanted, new)
 
 
-def _key_changes(wanted: PrefixSet, present: ObservedSet | ObservedPrefixSet | None) -> Iterator[Step]:
+def _key_changes(wanted: PrefixSet, present: AnyObservedSet | None) -> Iterator[Step]:
     """Element by element; `placed` has seen to it that what is better made anew has a name that is free."""
     changes = difference(wanted, present) if present is not None else None
     if changes is None:

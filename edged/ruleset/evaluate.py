@@ -14,6 +14,7 @@ from typing import assert_never
 from edged.addresses import Address
 from edged.errors import EdgedError
 from edged.interfaces import fits
+from edged.marks import in_field
 from edged.packet.packet import FlowState, Packet
 from edged.ruleset.nodes import (
     Accept,
@@ -23,22 +24,32 @@ from edged.ruleset.nodes import (
     Continue,
     DirectionIs,
     Drop,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
     Goto,
+    HasLease,
     IsFamily,
     Jump,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     Prohibit,
+    Queue,
     RateAbove,
+    Remember,
     ResetTcp,
     Return,
     SetGeneration,
+    SetMark,
     Side,
     StateIn,
     Transport,
+    TransportIs,
 )
 from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Chain, Rule, Table
@@ -83,26 +94,26 @@ class Decision:
         return exempting[-1] if exempting else None
 
 
-def in_field(mask: int, value: int) -> int:
-    """A value in the place of the field that is these bits of a mark."""
-    return value * (mask & -mask)
-
-
 def evaluate(table: Table, packet: Packet, flow: FlowState, now: int) -> Decision:
-    """What the table does with a forwarded packet, every rate being below its limit.
+    """What the table does with a forwarded packet, every rate being below its limit and nobody holding a lease.
 
-    `now` (seconds since the epoch) decides which set elements have ended. Raises CannotJudge for a fragment: conntrack hands
-    only whole packets to the rules.
+    An accept, and a queue, end their base chain alone; `rule` of an accepted packet is the one that accepted it first. `now`
+    (seconds since the epoch) decides which set elements have ended. Raises CannotJudge for a fragment: conntrack hands only
+    whole packets to the rules.
     """
     if packet.protocol == _FRAGMENT_HEADER:
         raise CannotJudge("this is a fragment; the rules see the reassembled packet only: give that one")
     way = _Way(table, packet, flow, now, flow.mark)
-    for chain in table.chains:
-        if chain.hook is not None:
-            decided = _walk(way, chain)
-            if decided is not None:
-                return Decision(decided, way.matched[-1], tuple(way.matched), way.mark)
-    return Decision(Outcome.ACCEPT, None, tuple(way.matched), way.mark)
+    accepted: Rule | None = None
+    for chain in table.way:
+        decided = _walk(way, chain)
+        if decided is None:
+            continue
+        if decided is not Outcome.ACCEPT:
+            return Decision(decided, way.matched[-1], tuple(way.matched), way.mark)
+        if accepted is None and isinstance(way.matched[-1].then, Accept):
+            accepted = way.matched[-1]
+    return Decision(Outcome.ACCEPT, accepted, tuple(way.matched), way.mark)
 
 
 @dataclass(slots=True)
@@ -118,7 +129,7 @@ class _Way:
 
 
 def _walk(way: _Way, chain: Chain) -> Outcome | None:
-    """The outcome of a chain; None where it has none and the packet goes back to where the chain was jumped to from."""
+    """What becomes of the packet in this base chain; None where it goes back to where the chain was jumped to from."""
     for rule in chain.rules:
         if not all(_holds(way, match) for match in rule.when):
             continue
@@ -127,15 +138,15 @@ def _walk(way: _Way, chain: Chain) -> Outcome | None:
         way.matched.append(rule)
         verdict = rule.then
         match verdict:
-            case Accept():
+            case Accept() | Queue():
                 return Outcome.ACCEPT
             case Drop():
                 return Outcome.DROP
             case ResetTcp() | Prohibit():
                 return Outcome.REJECT
-            case SetGeneration(mask, generation, _):
+            case SetGeneration(mask, value, _) | SetMark(mask, value):
                 if way.flow.direction is not None:  # without a connection there is no mark to write
-                    way.mark = way.mark & ~mask | in_field(mask, generation)
+                    way.mark = way.mark & ~mask | in_field(mask, value)
             case Jump(target):
                 decided = _walk(way, way.table.chains_by_name[target])
                 if decided is not None:
@@ -144,7 +155,7 @@ def _walk(way: _Way, chain: Chain) -> Outcome | None:
                 return _walk(way, way.table.chains_by_name[target])
             case Return():
                 return None
-            case Continue():
+            case Continue() | Remember():
                 pass
             case _:
                 assert_never(verdict)
@@ -160,6 +171,8 @@ def _holds(way: _Way, match: Match) -> bool:
             return fits(packet.goes_out, interface)
         case IsFamily(family):
             return packet.family is family
+        case TransportIs(transport):
+            return packet.protocol == transport.value
         case PortIs(transport, side, port):
             return packet.protocol == transport.value and port == _port(packet, side)
         case AddressIn(side, family, name):
@@ -168,13 +181,19 @@ def _holds(way: _Way, match: Match) -> bool:
             return packet.family is family and not _contains(table.ranges(name), _address(packet, side), way.now)
         case PrefixIn(side, family, _, name, _):
             return packet.family is family and table.prefixes(name).keys.holds(int(_address(packet, side)))
-        case GenerationIs(mask, generation):
-            return flow.direction is not None and way.mark & mask == in_field(mask, generation)
+        case GenerationIs(mask, value) | MarkIs(mask, value):
+            return flow.direction is not None and way.mark & mask == in_field(mask, value)
+        case PacketMarkIs(mask, value):
+            return packet.mark & mask == in_field(mask, value)
+        case FlowBytesAbove(octets):
+            return flow.direction is not None and flow.octets > octets
+        case FlowPacketsBelow(packets):
+            return flow.direction is not None and flow.packets < packets
         case StateIn(states):
             return flow.state in states
         case DirectionIs(direction):
             return flow.direction is direction
-        case RateAbove():
+        case RateAbove() | HasLease() | OverLimit():
             return False
         case _:
             assert_never(match)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.sets import AnySet
 from edged.ruleset.tree import Chain, Counter, Rule
 
 
@@ -30,7 +30,7 @@ class Entry:
 class Fragment:
     """All that one policy declares. Counters are collected from the rules, so they are not named again here."""
 
-    sets: tuple[AddressSet | PrefixSet, ...] = ()
+    sets: tuple[AnySet, ...] = ()
     chains: tuple[Chain, ...] = ()
     entries: tuple[Entry, ...] = ()
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.nodes import GenerationIs, SetGeneration
-from edged.ruleset.observed import ObservedPrefixSet, ObservedSet, ObservedTable
+from edged.ruleset.observed import AnyObservedSet, ObservedSet, ObservedTable
 from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import GENERATION, Chain, Rule, Table
 
@@ -64,7 +64,7 @@ def _stands(table: Table, chain: Chain, observed: ObservedTable) -> bool:
     return all(_holds(observed.sets.get(each.name), each) for each in ranges)
 
 
-def _holds(present: ObservedSet | ObservedPrefixSet | None, wanted: AddressSet) -> bool:
+def _holds(present: AnyObservedSet | None, wanted: AddressSet) -> bool:
     return isinstance(present, ObservedSet) and present.elements == frozenset(wanted.elements)
 
 

@@ -94,6 +94,13 @@ class PortIs:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportIs:
+    """The packet is of this transport, found past IPv6 extension headers (PK-2)."""
+
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
 class AddressIn:
     """The packet is of this family, which is the named set's, and the address at this end is in the set."""
 
@@ -156,8 +163,77 @@ class GenerationIs:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class MarkIs:
+    """The bits `mask` of the connection's mark hold this value; packets without a connection never match."""
+
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class PacketMarkIs:
+    """The bits `mask` of the packet's own mark hold this value."""
+
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowBytesAbove:
+    """The connection has moved more bytes of layer 3 than this, both directions and this packet counted.
+
+    Needs connections to be counted (net.netfilter.nf_conntrack_acct), which the kernel switches on when it is given a rule with
+    this node; one that began before has moved nothing as far as the kernel knows.
+    """
+
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPacketsBelow:
+    """The connection has had fewer packets than this, both directions and this one counted; counted as FlowBytesAbove says."""
+
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class HasLease:
+    """The map has a tc class for the address at this end; the packet gets it as its priority, which HTB goes by."""
+
+    side: Side
+    family: Family
+    map: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverLimit:
+    """The map has a limit for the address at this end, and the packet is beyond it."""
+
+    side: Side
+    family: Family
+    map: str
+
+
 Match = (
-    CameIn | GoesOut | IsFamily | PortIs | AddressIn | AddressNotIn | PrefixIn | StateIn | DirectionIs | RateAbove | GenerationIs
+    CameIn
+    | GoesOut
+    | IsFamily
+    | PortIs
+    | TransportIs
+    | AddressIn
+    | AddressNotIn
+    | PrefixIn
+    | StateIn
+    | DirectionIs
+    | RateAbove
+    | GenerationIs
+    | MarkIs
+    | PacketMarkIs
+    | FlowBytesAbove
+    | FlowPacketsBelow
+    | HasLease
+    | OverLimit
 )
 
 
@@ -166,7 +242,7 @@ Match = (
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Nothing of edged stops this packet any more."""
+    """The packet leaves this base chain and meets the next one, where there is one; the port policies are all in the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +273,39 @@ class SetGeneration:
 
 
 @dataclass(frozen=True, slots=True)
+class SetMark:
+    """Write a value into the bits `mask` of the connection's mark, other bits as they are, and on to the next rule."""
+
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Put the address at this end into the set, for so many seconds from now on, and on to the next rule."""
+
+    side: Side
+    family: Family
+    set: str
+    seconds: int
+
+
+class QueueForm(Enum):
+    """How a packet is handed to user space: not every kernel knows nft's own expression (CONFIG_NFT_QUEUE)."""
+
+    EXPRESSION = "queue"
+    TARGET = "NFQUEUE"  # of xtables, by nft's compatibility layer (CONFIG_NFT_COMPAT, xt_NFQUEUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """To one of the queues from 0 up, by the packet's addresses; the packet leaves this base chain, whoever listens or not."""
+
+    queues: int
+    form: QueueForm = QueueForm.EXPRESSION
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
     """On to that chain, and back when it has no answer."""
 
@@ -220,4 +329,4 @@ class Continue:
     """On to the next rule."""
 
 
-Verdict = Accept | Drop | ResetTcp | Prohibit | SetGeneration | Jump | Goto | Return | Continue
+Verdict = Accept | Drop | ResetTcp | Prohibit | SetGeneration | SetMark | Remember | Queue | Jump | Goto | Return | Continue

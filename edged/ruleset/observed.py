@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from edged.addresses import Family
-from edged.ruleset.sets import Element
+from edged.ruleset.sets import Element, Holds
 from edged.ruleset.tree import Hook
 
 if TYPE_CHECKING:
@@ -64,6 +64,19 @@ class ObservedPrefixSet:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedLiveSet:
+    """A set or map that others fill (sets.LiveSet); what is in it is not read."""
+
+    name: str
+    family: Family
+    holds: Holds
+    size: int
+
+
+AnyObservedSet = ObservedSet | ObservedPrefixSet | ObservedLiveSet
+
+
+@dataclass(frozen=True, slots=True)
 class CounterValue:
     """What a counter has counted: packets, and bytes of layer 3."""
 
@@ -77,7 +90,7 @@ class ObservedTable:
 
     ownership: Ownership
     chains: Mapping[str, ObservedChain] = field(default_factory=dict)
-    sets: Mapping[str, ObservedSet | ObservedPrefixSet] = field(default_factory=dict)
+    sets: Mapping[str, AnyObservedSet] = field(default_factory=dict)
     counters: Mapping[str, CounterValue] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from edged.ruleset.nodes import PrefixIn
-from edged.ruleset.observed import ObservedPrefixSet, ObservedSet, ObservedTable
+from edged.ruleset.observed import AnyObservedSet, ObservedPrefixSet, ObservedTable
 from edged.ruleset.sets import PrefixSet
 from edged.ruleset.tree import Rule, Table
 
@@ -44,7 +44,7 @@ def placed(table: Table, observed: ObservedTable | None) -> Table:
     )
 
 
-def difference(wanted: PrefixSet, present: ObservedSet | ObservedPrefixSet) -> tuple[Keys, Keys] | None:
+def difference(wanted: PrefixSet, present: AnyObservedSet) -> tuple[Keys, Keys] | None:
     """What to take out of the present set and what to put in; None where it is better made anew."""
     keys = wanted.keys
     if not isinstance(present, ObservedPrefixSet) or present.family is not wanted.family:

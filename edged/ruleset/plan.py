@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, assert_never
 
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.nodes import QueueForm
+from edged.ruleset.sets import AddressSet, AnySet, Element, PrefixSet
 from edged.ruleset.tree import Chain, Counter, Table
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ class Lock(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The whole state that the kernel shall hold."""
+    """The whole state that the kernel shall hold; `queue` is how it hands packets to user space, None where it cannot."""
 
     table: Table
     lock: Lock = Lock.NONE
+    queue: QueueForm | None = QueueForm.EXPRESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ class VoidGeneration:
 
 @dataclass(frozen=True, slots=True)
 class AddSet:
-    """Make a set, empty; its elements come by AddElements or AddKeys."""
+    """Make a set, empty; its elements come by AddElements or AddKeys, those of a live set from elsewhere."""
 
-    set: AddressSet | PrefixSet
+    set: AnySet
 
 
 @dataclass(frozen=True, slots=True)

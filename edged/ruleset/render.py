@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from edged.addresses import Family, Range
-from edged.ruleset.evaluate import in_field
+from edged.marks import in_field
 from edged.ruleset.nodes import (
     Accept,
     AddressIn,
@@ -18,24 +18,34 @@ from edged.ruleset.nodes import (
     Continue,
     DirectionIs,
     Drop,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
     Goto,
+    HasLease,
     IsFamily,
     Jump,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     Prohibit,
+    Queue,
     RateAbove,
+    Remember,
     ResetTcp,
     Return,
     SetGeneration,
+    SetMark,
     Side,
     StateIn,
+    TransportIs,
     Verdict,
 )
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.sets import KEY_LENGTH, AddressSet, AnySet, Element, Holds, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Rule, Table
 
 _PORT = {Side.SOURCE: "sport", Side.DESTINATION: "dport"}
@@ -47,7 +57,7 @@ def render(table: Table, now: int) -> str:
     lines = [f"table inet {table.name} {{"]
     lines += [f"\tcounter {counter.name} {{ }}" for counter in table.counters]
     for each in table.sets:
-        lines += _prefix_set(each) if isinstance(each, PrefixSet) else _set(each, now)
+        lines += _set(each, now)
     for chain in table.chains:
         lines += _chain(chain)
     return "\n".join([*lines, "}", ""])
@@ -64,7 +74,19 @@ def render_rule(rule: Rule) -> str:
     return " ".join([*parts, verdict] if verdict else parts)
 
 
-def _set(each: AddressSet, now: int) -> Iterator[str]:
+def _set(each: AnySet, now: int) -> Iterator[str]:
+    match each:
+        case AddressSet():
+            return _address_set(each, now)
+        case PrefixSet():
+            return _prefix_set(each)
+        case LiveSet():
+            return _live_set(each)
+        case _:
+            assert_never(each)
+
+
+def _address_set(each: AddressSet, now: int) -> Iterator[str]:
     yield f"\tset {each.name} {{"
     yield f"\t\ttype {'ipv4_addr' if each.family is Family.IPV4 else 'ipv6_addr'}"
     yield f"\t\tflags interval{',timeout' if each.expiring else ''}"
@@ -86,6 +108,16 @@ def _prefix_set(each: PrefixSet) -> Iterator[str]:
     elif len(each.keys):
         listed = ",\n\t\t\t".join(str(each.family.address(network)) for network in each.keys.networks())
         yield f"\t\telements = {{ {listed} }}"
+    yield "\t}"
+
+
+def _live_set(each: LiveSet) -> Iterator[str]:
+    """Empty: what is in it belongs to the moment."""
+    key = "ipv4_addr" if each.family is Family.IPV4 else "ipv6_addr"
+    yield f"\t{'set' if each.holds is Holds.NOTHING else 'map'} {each.name} {{"
+    yield f"\t\ttype {key}" + (f" : {each.holds.value}" if each.holds.value else "")
+    yield f"\t\tsize {each.size}"
+    yield f"\t\tflags {'dynamic,timeout' if each.holds is Holds.NOTHING else 'timeout'}"
     yield "\t}"
 
 
@@ -135,16 +167,26 @@ def _match(match: Match) -> str:
             return f"meta nfproto {family.label}"
         case PortIs(transport, side, port):
             return f"{transport.label} {_PORT[side]} {port}"
+        case TransportIs(transport):
+            return f"meta l4proto {transport.label}"
         case AddressIn(side, family, name):
             return f"{family.value} {_ADDRESS[side]} @{name}"
         case AddressNotIn(side, family, name):
             return f"{family.value} {_ADDRESS[side]} != @{name}"
         case PrefixIn(side, family, length, name, _):
-            mask = (1 << family.bits) - (1 << (family.bits - length))
-            masked = "" if length == family.bits else f" & {family.address(mask)}"
-            return f"{family.value} {_ADDRESS[side]}{masked} @{name}"
-        case GenerationIs(mask, generation):
-            return f"ct mark & {mask:#010x} == {in_field(mask, generation):#010x}"
+            return f"{_network(side, family, length)} @{name}"
+        case GenerationIs(mask, value) | MarkIs(mask, value):
+            return f"ct mark & {mask:#010x} == {in_field(mask, value):#010x}"
+        case PacketMarkIs(mask, value):
+            return f"meta mark & {mask:#010x} == {in_field(mask, value):#010x}"
+        case FlowBytesAbove(octets):
+            return f"ct bytes > {octets}"
+        case FlowPacketsBelow(packets):
+            return f"ct packets < {packets}"
+        case HasLease(side, family, name):
+            return f"meta priority set {_network(side, family, KEY_LENGTH[family])} map @{name}"
+        case OverLimit(side, family, name):
+            return f"limit name {_network(side, family, KEY_LENGTH[family])} map @{name}"
         case StateIn(states):
             return f"ct state {','.join(state.value for state in states)}"
         case DirectionIs(direction):
@@ -153,6 +195,12 @@ def _match(match: Match) -> str:
             return f"limit rate over {per_second}/second burst {burst} packets"
         case _:
             assert_never(match)
+
+
+def _network(side: Side, family: Family, length: int) -> str:
+    """The network of that length around the address at an end."""
+    mask = (1 << family.bits) - (1 << (family.bits - length))
+    return f"{family.value} {_ADDRESS[side]}" + ("" if length == family.bits else f" & {family.address(mask)}")
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -165,8 +213,12 @@ def _verdict(verdict: Verdict) -> str:
             return "reject with tcp reset"
         case Prohibit():
             return "reject with icmpx admin-prohibited"
-        case SetGeneration(mask, generation, _):
-            return f"ct mark set ct mark & {mask ^ 0xFFFFFFFF:#010x} | {in_field(mask, generation):#010x}"
+        case SetGeneration(mask, value, _) | SetMark(mask, value):
+            return f"ct mark set ct mark & {mask ^ 0xFFFFFFFF:#010x} | {in_field(mask, value):#010x}"
+        case Remember(side, family, name, seconds):
+            return f"update @{name} {{ {_network(side, family, KEY_LENGTH[family])} timeout {_duration(seconds)} }}"
+        case Queue(queues, _):
+            return f"queue flags bypass to {f'0-{queues - 1}' if queues > 1 else '0'}"
         case Jump(chain):
             return f"jump {chain}"
         case Goto(chain):

@@ -1,8 +1,14 @@
-"""The sets that rules look addresses up in: ranges that may end by themselves, and prefixes of one length by the million."""
+"""The sets that rules look addresses up in.
+
+AddressSet  ranges, which may end by themselves
+PrefixSet   prefixes of one length, by the million
+LiveSet     what comes and goes while the rules stand: nothing of its content is desired
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from edged.addresses import Family, Range
@@ -63,3 +69,34 @@ class PrefixSet:
         while size * 4 < len(self.keys) * 5:
             size *= 2
         return size
+
+
+class Holds(Enum):
+    """What a live set has for an address; nft's type of the data."""
+
+    NOTHING = ""  # a plain set, which rules put addresses into, each for some seconds
+    CLASS = "classid"  # a map to a tc class
+    LIMIT = "limit"  # a map to a named limit; addresses of one subscriber share one
+
+
+# How much of an address a live set keeps: an IPv6 subscriber has 2^64 addresses to choose from, or more.
+KEY_LENGTH = {Family.IPV4: 32, Family.IPV6: 64}
+# HTB's classes have 16 bits; what has none left is limited instead, and nobody needs more rooms for those who wait
+_ROOM = {Holds.NOTHING: 1 << 16, Holds.CLASS: 1 << 16, Holds.LIMIT: 1 << 17}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSet:
+    """A set or map by IPv4 address or IPv6 /64 that others fill than the compiler: a plan makes and removes it, no more."""
+
+    name: str
+    family: Family
+    holds: Holds
+
+    @property
+    def size(self) -> int:
+        """How many elements the kernel makes room for."""
+        return _ROOM[self.holds]
+
+
+AnySet = AddressSet | PrefixSet | LiveSet

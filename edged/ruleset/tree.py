@@ -11,10 +11,25 @@ from functools import cached_property
 
 from edged.addresses import Family
 from edged.origin import Origin
-from edged.ruleset.nodes import AddressIn, AddressNotIn, Continue, Direction, Goto, Jump, Match, PrefixIn, SetGeneration, Verdict
-from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.nodes import (
+    AddressIn,
+    AddressNotIn,
+    Continue,
+    Direction,
+    Goto,
+    HasLease,
+    Jump,
+    Match,
+    OverLimit,
+    PrefixIn,
+    Remember,
+    SetGeneration,
+    Verdict,
+)
+from edged.ruleset.sets import AddressSet, AnySet, Holds, LiveSet, PrefixSet
 
 _ON = Continue()
+_HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: Holds.LIMIT, Remember: Holds.NOTHING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +39,14 @@ class Counter:
     policy: str
     direction: Direction
     family: Family
-    verdict: str  # drop | reject | observe
+    verdict: str  # drop | reject | observe | shape
+    flow_class: str = ""  # of a policy that has several classes
 
     @property
     def name(self) -> str:
         """The counter's name in the kernel."""
-        return f"{self.policy}_{self.direction.value}_{self.family.value}_{self.verdict}"
+        parts = (self.policy, self.direction.value, self.flow_class, self.family.value, self.verdict)
+        return "_".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +74,19 @@ class Rule:
                 return match.set, match.content
         return None
 
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The names of the sets and maps that the rule refers to."""
+        asking = tuple(match.set for match in self.when if isinstance(match, AddressIn | AddressNotIn | PrefixIn))
+        asking += tuple(match.map for match in self.when if isinstance(match, HasLease | OverLimit))
+        return (*asking, self.then.set) if isinstance(self.then, Remember) else asking
+
 
 GENERATION = "generation"  # the name of SetGeneration's note
+
+
+# the hooks that a forwarded packet passes, in their order
+FORWARDING = ("prerouting", "forward", "postrouting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +119,7 @@ class Table:
     """A whole `inet` table, all ours: what the kernel shall hold."""
 
     counters: tuple[Counter, ...] = ()
-    sets: tuple[AddressSet | PrefixSet, ...] = ()
+    sets: tuple[AnySet, ...] = ()
     chains: tuple[Chain, ...] = ()
     name: str = "edged"
 
@@ -117,13 +145,24 @@ class Table:
 
     @cached_property
     def sets_by_name(self) -> dict[str, AddressSet | PrefixSet]:
-        """The sets, by name."""
-        return {each.name: each for each in self.sets}
+        """The sets whose content is desired, by name."""
+        return {each.name: each for each in self.sets if not isinstance(each, LiveSet)}
+
+    @cached_property
+    def _live_sets(self) -> frozenset[LiveSet]:
+        return frozenset(each for each in self.sets if isinstance(each, LiveSet))
 
     @cached_property
     def chains_by_name(self) -> dict[str, Chain]:
         """The chains, by name."""
         return {chain.name: chain for chain in self.chains}
+
+    @cached_property
+    def way(self) -> tuple[Chain, ...]:
+        """The base chains that a forwarded packet meets, in that order."""
+        met = [(hook, chain) for chain in self.chains if (hook := chain.hook) is not None and hook.name in FORWARDING]
+        met.sort(key=lambda each: (FORWARDING.index(each[0].name), each[0].priority))
+        return tuple(chain for _, chain in met)
 
     def ranges(self, name: str) -> AddressSet:
         """The set of ranges of that name. Raises LookupError where there is none."""
@@ -140,21 +179,24 @@ class Table:
         return found
 
     def _check_references(self, rule: Rule) -> None:
-        for match in rule.when:
-            if isinstance(match, AddressIn | AddressNotIn):
-                asked = self.sets_by_name.get(match.set)
-                fits = isinstance(asked, AddressSet) and asked.family is match.family
-            elif isinstance(match, PrefixIn):
-                asked = self.sets_by_name.get(match.set)
-                fits = isinstance(asked, PrefixSet) and (match.family, match.length, match.content) == (
-                    asked.family,
-                    asked.keys.length,
-                    asked.keys.digest,
-                )
-            else:
-                continue
+        for part in (*rule.when, rule.then):
+            match part:
+                case AddressIn(_, family, name) | AddressNotIn(_, family, name):
+                    asked = self.sets_by_name.get(name)
+                    fits = isinstance(asked, AddressSet) and asked.family is family
+                case PrefixIn(_, family, length, name, content):
+                    asked = self.sets_by_name.get(name)
+                    fits = isinstance(asked, PrefixSet) and (family, length, content) == (
+                        asked.family,
+                        asked.keys.length,
+                        asked.keys.digest,
+                    )
+                case HasLease(_, family, name) | OverLimit(_, family, name) | Remember(_, family, name, _):
+                    fits = LiveSet(name, family, _HOLDS[type(part)]) in self._live_sets
+                case _:
+                    continue
             if not fits:
-                raise ValueError(f"rule {rule.name} asks for {match.family.label} set {match.set}, which is not there")
+                raise ValueError(f"rule {rule.name} asks for {family.label} set {name}, which is not there")
         if isinstance(rule.then, Jump | Goto) and rule.then.chain not in self.chains_by_name:
             raise ValueError(f"rule {rule.name} goes to chain {rule.then.chain}, which is not there")
         if rule.count is not None and rule.count not in self.counters:

@@ -21,25 +21,35 @@ from edged.ruleset.nodes import (
     Direction,
     DirectionIs,
     Drop,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
     Goto,
+    HasLease,
     IsFamily,
     Jump,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     Prohibit,
+    Queue,
     RateAbove,
+    Remember,
     ResetTcp,
     Return,
     SetGeneration,
+    SetMark,
     Side,
     StateIn,
     Transport,
+    TransportIs,
     Verdict,
 )
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.sets import AddressSet, Element, Holds, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Counter, Hook, Rule, Table
 
 NOW = 1_800_000_000.25
@@ -74,6 +84,7 @@ SMALL = Table(
 
 
 MASK = 0x0000FF00  # the generation's bits in a connection's mark
+FLOW_CLASS = 0x00070000
 
 
 def listed(*texts: str, name: str = "bad4", hidden: bool = False) -> PrefixSet:
@@ -160,8 +171,11 @@ def prefix_sets(draw: st.DrawFn, name: str, family: Family) -> PrefixSet:
     return PrefixSet(name, Keys.of(family, length, networks), draw(st.booleans()))
 
 
-def _matches(sets: tuple[AddressSet, ...], wide: tuple[PrefixSet, ...]) -> st.SearchStrategy[Match]:
-    of_sets = []
+def _matches(sets: tuple[AddressSet, ...], wide: tuple[PrefixSet, ...], live: tuple[LiveSet, ...]) -> st.SearchStrategy[Match]:
+    asking = {Holds.CLASS: HasLease, Holds.LIMIT: OverLimit}
+    of_sets: list[st.SearchStrategy[Match]] = [
+        st.builds(asking[each.holds], _SIDES, st.just(each.family), st.just(each.name)) for each in live if each.holds in asking
+    ]
     if sets:
         of_sets += [
             st.builds(lambda kind, side, each: kind(side, each.family, each.name), st.just(kind), _SIDES, st.sampled_from(sets))
@@ -179,11 +193,17 @@ def _matches(sets: tuple[AddressSet, ...], wide: tuple[PrefixSet, ...]) -> st.Se
         st.builds(DirectionIs, st.sampled_from(ConntrackDirection)),
         st.builds(RateAbove, st.sampled_from([1, 1000, 1_000_000]), st.sampled_from([1, 5, 1000])),
         st.just(GenerationIs(MASK, 1)),
+        st.builds(TransportIs, _TRANSPORTS),
+        st.sampled_from([MarkIs(FLOW_CLASS, 3), PacketMarkIs(FLOW_CLASS, 0)]),
+        st.builds(FlowBytesAbove, st.sampled_from([0, 10**6, (1 << 64) - 1])),
+        st.builds(FlowPacketsBelow, st.sampled_from([1, 24])),
     )
 
 
-def _verdicts(below: tuple[str, ...]) -> st.SearchStrategy[Verdict]:
+def _verdicts(below: tuple[str, ...], live: tuple[LiveSet, ...]) -> st.SearchStrategy[Verdict]:
     plain: tuple[Verdict, ...] = (Accept(), Drop(), ResetTcp(), Prohibit(), Return(), Continue())
+    plain += (SetMark(FLOW_CLASS, 4), Queue(1), Queue(3))
+    plain += tuple(Remember(Side.SOURCE, each.family, each.name, 5) for each in live if each.holds is Holds.NOTHING)
     keeping = (SetGeneration(MASK, 1, "one"), SetGeneration(MASK, 1, "other"))
     return st.sampled_from((*plain, *keeping, *map(Jump, below), *map(Goto, below)))
 
@@ -199,10 +219,13 @@ def tables(draw: st.DrawFn) -> Table:
     wide = tuple(
         draw(prefix_sets(name, family)) for name, family in (("four", Family.IPV4), ("five", Family.IPV6)) if draw(st.booleans())
     )
+    live = tuple(
+        LiveSet(f"live{holds.value}{family.value}", family, holds) for holds in Holds for family in Family if draw(st.booleans())
+    )
     directions = draw(st.lists(st.sampled_from(Direction), unique=True))
     counters = tuple(Counter("probe", direction, Family.IPV4, "observe") for direction in directions)
     names = draw(st.permutations(_CHAIN_NAMES))[: draw(st.integers(0, 4))]
-    matches = _matches(sets, wide)
+    matches = _matches(sets, wide, live)
     hooked = draw(st.booleans())
     chains = []
     for index, name in enumerate(names):
@@ -211,7 +234,7 @@ def tables(draw: st.DrawFn) -> Table:
             Rule(
                 f"{name}.{number}",
                 tuple(draw(st.lists(matches, max_size=4))),
-                draw(_verdicts(below)),
+                draw(_verdicts(below, live)),
                 draw(st.sampled_from([None, *counters])),
             )
             for number in range(draw(st.integers(0, 3)))
@@ -220,4 +243,4 @@ def tables(draw: st.DrawFn) -> Table:
     base = [Chain("base", (Rule("base.in", (), Jump(names[0])),) if names else (), Hook())] if hooked else []
     # what such a set holds is known by a rule's note, and a rule has one note
     noting = [Chain("noting", tuple(Rule(f"noting.{each.name}", (asks(each),)) for each in wide))] if wide else []
-    return Table(counters, (*sets, *wide), (*base, *noting, *chains))
+    return Table(counters, (*sets, *wide, *live), (*base, *noting, *chains))

@@ -41,6 +41,12 @@ AS_NFT_SAYS_IT = {
     "limit": "add chain inet t c; add rule inet t c limit rate over 1/second",
     "reject": "add chain inet t c { type filter hook forward priority 0; }; add rule inet t c reject with tcp reset",
     "queue": "add chain inet t c; add rule inet t c queue flags bypass to 0",
+    "leases": "add map inet t m { type ipv6_addr : classid; flags timeout; }; add chain inet t c;"
+    " add rule inet t c meta priority set ip6 saddr map @m",
+    "named_limits": "add map inet t m { type ipv6_addr : limit; flags timeout; }; add chain inet t c;"
+    " add rule inet t c limit name ip6 saddr map @m",
+    "dynamic_sets": "add set inet t s { type ipv6_addr; flags dynamic,timeout; }; add chain inet t c;"
+    " add rule inet t c update @s { ip6 saddr timeout 5s }",
     "flowtable": "add flowtable inet t f { hook ingress priority 0; }",
 }
 

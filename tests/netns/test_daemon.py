@@ -358,7 +358,7 @@ def test_an_unlocked_table_is_repaired_within_milliseconds_and_its_enemy_named(d
 async def repaired(daemon: Daemon) -> list[float]:
     netns, clock, suspects = daemon.host.netns, SystemClock(), Suspects()
     kernel, reader, events = LinuxKernel(netns), LinuxKernel(netns), NftEvents(netns)
-    keeper = Keeper(kernel, Lock.NONE, clock, Totals(reader.counters), suspects)
+    keeper = Keeper(kernel, Lock.NONE, None, clock, Totals(reader.counters), suspects)
     loop = asyncio.get_running_loop()
     took = []
     with ThreadPoolExecutor(1) as writer:

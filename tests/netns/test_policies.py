@@ -47,7 +47,8 @@ _numbers = count(1)
 def gateway(topology: Topology, *policies: Policy) -> Iterator[LinuxKernel]:
     """The policies in force in the gateway, alone."""
     with closing(LinuxKernel(topology.gateway.netns)) as kernel:
-        enforce(kernel, Desired(table_of(policies, SITE, int(time.time()))), time.time)
+        table = table_of(policies, SITE, int(time.time()))
+        enforce(kernel, Desired(table, queue=kernel.capabilities().queue), time.time)
         try:
             yield kernel
         finally:

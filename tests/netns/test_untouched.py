@@ -59,7 +59,8 @@ def test_after_teardown_all_is_byte_for_byte_as_before(topology: Topology, lock:
         if lock is Lock.OWNER_PERSIST and kernel.capabilities().lock is not lock:
             require("netns", "needs a kernel with the persist flag (6.9)")
         for policies in (POLICIES, POLICIES[:1], POLICIES):
-            enforce(kernel, Desired(table_of([make(kind) for kind in policies], now=int(time.time())), lock), time.time)
+            table = table_of([make(kind) for kind in policies], now=int(time.time()))
+            enforce(kernel, Desired(table, lock, kernel.capabilities().queue), time.time)
         assert everything_there(topology) != before
         enforce(kernel, None, time.time)
         assert everything_there(topology) == before
@@ -76,7 +77,8 @@ def test_files_that_are_wrong_change_nothing(topology: Topology, tmp_path: Path,
         return ended.value.code
 
     with closing(LinuxKernel(topology.gateway.netns)) as kernel:
-        enforce(kernel, Desired(table_of([make(kind) for kind in POLICIES])), time.time)
+        table = table_of([make(kind) for kind in POLICIES])
+        enforce(kernel, Desired(table, queue=kernel.capabilities().queue), time.time)
         generation, before = kernel.generation(), everything_there(topology)
         for case in cases:
             code = inside(topology.gateway.netns, partial(apply, case.write(tmp_path / case.name)))

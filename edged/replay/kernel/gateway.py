@@ -57,7 +57,7 @@ class Gateway:
     def _open(self, made: network.Network, table: Table, clock: Callable[[], float]) -> None:
         keep = self._opened.enter_context
         kernel = keep(closing(LinuxKernel(made.gateway, clock=clock)))
-        enforce(kernel, Desired(table), clock)
+        enforce(kernel, Desired(table, queue=kernel.capabilities().queue), clock)
         network.program_conntrack(made)
         with closing(NftSocket(made.gateway)) as nft:
             tracer.program(nft)

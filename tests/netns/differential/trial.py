@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from edged.enforce import enforce
 from edged.packet.packet import FlowState
 from edged.ruleset.evaluate import CannotJudge, Decision, Outcome, evaluate
-from edged.ruleset.nodes import GenerationIs, Prohibit, ResetTcp
+from edged.ruleset.nodes import GenerationIs, Prohibit, QueueForm, ResetTcp
 from edged.ruleset.plan import Desired
+from edged.ruleset.queueing import queued
 from edged.ruleset.render import render
 from edged.ruleset.tree import Table
 from tests.gateway import NOW
@@ -51,7 +52,9 @@ class Score:
 
 def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
     """Fire the trial's shots and raise AssertionError with every difference. `by_nft` loads the rendered text by nft instead."""
-    table = trial.drawn.table()
+    drawn = trial.drawn.table()
+    # in the form that this kernel has; what nft loads has nft's own
+    table = queued(drawn, None if by_nft and world.queue is not QueueForm.EXPRESSION else world.queue)
     conntrack = Conntrack()
     world.forget_connections()
     enforce(world.kernel, None, lambda: NOW)
@@ -60,7 +63,7 @@ def run(world: World, trial: Trial, score: Score, *, by_nft: bool) -> None:
     if by_nft:
         world.nft(render(table, NOW))
     else:
-        enforce(world.kernel, Desired(table), lambda: NOW)
+        enforce(world.kernel, Desired(table, queue=world.queue), lambda: NOW)
     late = [shot for shot in trial.volley if not shot.before_rules]
     observed = world.fire(late, "edged")
     counted: Counter[str] = Counter()
@@ -108,7 +111,7 @@ def _compare(
     score.kept += any(isinstance(match, GenerationIs) for rule in decision.matched for match in rule.when)
     score.answers["a reset"] += _reset_of(shot) in observed.resets
     score.answers["an ICMP error"] += shot.number in observed.prohibited
-    return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, seen, observed)]
+    return [*_state_differs(shot, state, seen), *_verdict_differs(shot, decision, len(table.way), seen, observed)]
 
 
 def _refused(table: Table, shot: Shot, seen: Seen, counted: Counter[str], score: Score) -> list[str]:
@@ -129,11 +132,12 @@ def _state_differs(shot: Shot, state: FlowState, seen: Seen) -> list[str]:
     return [] if predicted == actual else [f"{shot}: predicted to be {predicted}, conntrack says {actual}"]
 
 
-def _verdict_differs(shot: Shot, decision: Decision, seen: Seen, observed: Observed) -> list[str]:
+def _verdict_differs(shot: Shot, decision: Decision, base_chains: int, seen: Seen, observed: Observed) -> list[str]:
     differences = []
     rules = [rule.name for rule in decision.matched]
-    if seen.traced != 1:
-        differences.append(f"came to the rules {seen.traced} times")
+    met = base_chains if decision.outcome is Outcome.ACCEPT else 1  # all that stops a packet stands in the first one
+    if seen.traced != met:
+        differences.append(f"came to {seen.traced} base chains, not to {met}")
     if rules != seen.rules:
         differences.append(f"rules that matched: the model says {rules}, the kernel {seen.rules}")
     left_by = {shot.goes_out} if decision.outcome is Outcome.ACCEPT else set()

@@ -98,7 +98,7 @@ class Seen:
     """What the kernel did with one shot."""
 
     foreign: list[str] = field(default_factory=list)  # the comments of the foreign table's rules that matched
-    traced: int = 0  # how often it came to edged's base chain
+    traced: int = 0  # how many of edged's base chains it came to
     rules: list[str] = field(default_factory=list)  # the rules of edged that matched, by name
     left_by: set[str] = field(default_factory=set)  # the interfaces it came out of
 
@@ -145,6 +145,7 @@ class World:
         self.nft(TRACER)
         netns.set_sysctls(self.router, _CONNTRACK)
         self.kernel = self._sockets.enter_context(closing(LinuxKernel(self.router, clock=lambda: NOW)))
+        self.queue = self.kernel.capabilities().queue
         self.traces = self._sockets.enter_context(open_traces(self.router))
         self.asked = self._sockets.enter_context(netns.open_socket(self.router, socket.AF_NETLINK, socket.SOCK_RAW, 12))
         self._out = {name: self._packet_socket(self.around, name) for name in INTERFACES}

@@ -9,7 +9,7 @@ import pytest
 from edged.doctor import machine
 from edged.doctor.finding import Finding, Grade
 from edged.doctor.machine import PACKAGES
-from edged.doctor.sysctls import sysctls
+from edged.doctor.sysctls import COUNTING, sysctls
 from edged.errors import KernelError
 from edged.kernel.fake import FakeHost
 from edged.kernel.flowtables import Flowtable
@@ -46,6 +46,8 @@ def test_all_features_are_asked_for_and_nothing_is_missing(edged: Edged) -> None
         ("table_persist", "warn", 0),
         ("reject", "missing", 8),
         ("queue", "ok", 0),
+        ("queue_target", "ok", 0),
+        ("named_limits", "missing", 8),
         ("destroy", "ok", 0),
     ],
 )
@@ -55,6 +57,12 @@ def test_a_missing_feature_is_graded_by_what_is_lost(edged: Edged, host: FakeHos
     found = findings(content)[feature]
     assert found["grade"] == grade
     assert found["instead"] == FEATURES[feature].otherwise
+
+
+def test_without_any_way_to_queue_packets_both_are_missing(edged: Edged, host: FakeHost) -> None:
+    host.missing_features = frozenset({"queue", "queue_target"})
+    found = findings(edged.json("doctor", exit_code=8))
+    assert {found[name]["grade"] for name in ("queue", "queue_target")} == {"missing"}
 
 
 def test_people_see_what_edged_does_instead(edged: Edged, host: FakeHost) -> None:
@@ -174,6 +182,18 @@ def test_what_keeps_packets_from_the_rules_is_told(tmp_path: Path) -> None:
         "net.netfilter.nf_conntrack_max": (Grade.WARN, "801 of 1000 used"),
         "net.ipv4.conf.lan0.100.rp_filter": (Grade.WARN, "1 (strict)"),
     }
+
+
+@pytest.mark.parametrize(("value", "grade"), [("0", Grade.WARN), ("1", Grade.OK)])
+def test_caps_want_connections_counted(tmp_path: Path, value: str, grade: Grade) -> None:
+    folder = proc(tmp_path, net__netfilter__nf_conntrack_acct=value)
+    found = {each.name: (each.grade, each.found) for each in sysctls((), folder, (COUNTING,))}
+    assert found["net.netfilter.nf_conntrack_acct"] == (grade, value)
+
+
+def test_doctor_asks_for_counting_where_caps_are_in_force(edged: Edged, host: FakeHost) -> None:
+    name = "net.netfilter.nf_conntrack_acct"
+    assert name in findings(edged.json("doctor"))
 
 
 def test_a_machine_without_sysctls_is_told_and_survived(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests.unit.cli.commands import Edged
 def test_check_says_what_is_right_in_one_line(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
-    policies = "4 policies: spoof (enforce), blocklist (enforce), op25b (enforce), ip53b (enforce)"
-    assert result.stdout == f"ok: gw1, {policies}; 6 files\n"
+    policies = "5 policies: spoof (enforce), blocklist (enforce), op25b (enforce), ip53b (enforce), caps (enforce)"
+    assert result.stdout == f"ok: gw1, {policies}; 7 files\n"
     assert result.stderr == ""
 
 
@@ -59,8 +59,14 @@ def test_check_json_says_what_there_is(edged: Edged) -> None:
     content = edged.json("check")
     assert content["ok"] is True
     assert content["gateway"] == "gw1"
-    assert content["policies"] == {"spoof": "enforce", "blocklist": "enforce", "op25b": "enforce", "ip53b": "enforce"}
-    assert len(content["files"]) == 6
+    assert content["policies"] == {
+        "spoof": "enforce",
+        "blocklist": "enforce",
+        "op25b": "enforce",
+        "ip53b": "enforce",
+        "caps": "enforce",
+    }
+    assert len(content["files"]) == 7
 
 
 def test_a_missing_file_is_an_invalid_configuration(edged: Edged) -> None:

@@ -189,7 +189,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (rules / b"70\xff.yaml".decode(errors="surrogateescape")).write_text("policy: x\n")
     with pytest.raises(InvalidConfiguration) as raised:
         load(tmp_path / "edged.yaml", now=NOW)
-    unknown = "policy: expected 'spoof', 'blocklist', 'op25b' or 'ip53b', got 'x'"
+    unknown = "policy: expected 'spoof', 'blocklist', 'op25b', 'ip53b' or 'caps', got 'x'"
     assert str(raised.value).encode().decode().splitlines() == [
         "rules.d/10-fifo.yaml:1:1: the file is not a regular file",
         "rules.d/20-loop.yaml:1:1: the file cannot be read: too many levels of symbolic links",

@@ -82,13 +82,19 @@ def mismatches(data: object, shape: dict, definitions: dict) -> list[str]:
     """The strings that do not match their pattern, and keys that the schema does not know."""
     if "$ref" in shape:
         shape = definitions[shape["$ref"].rpartition("/")[2]]
+    if "anyOf" in shape:
+        return min((mismatches(data, each, definitions) for each in shape["anyOf"]), key=len)
     match data:
+        case dict() if "patternProperties" in shape:
+            [(pattern, value_shape)] = shape["patternProperties"].items()
+            unknown = [key for key in data if not re.search(pattern, key)]
+            return unknown + [each for value in data.values() for each in mismatches(value, value_shape, definitions)]
         case dict():
-            unknown = [key for key in data if key not in shape["properties"]]
+            unknown = [key for key in data if key not in shape.get("properties", {})]
             return unknown + [
                 each
                 for key, value in data.items()
-                if key in shape["properties"]
+                if key not in unknown
                 for each in mismatches(value, shape["properties"][key], definitions)
             ]
         case list():
@@ -96,4 +102,6 @@ def mismatches(data: object, shape: dict, definitions: dict) -> list[str]:
         case _:
             wrong = "pattern" in shape and not re.search(shape["pattern"], str(data))
             wrong |= "enum" in shape and data not in shape["enum"]
+            wrong |= "const" in shape and data != shape["const"]
+            wrong |= shape.get("type") in ("object", "array", "null")
             return [str(data)] if wrong else []

@@ -16,6 +16,7 @@ from edged.kernel.fake import FakeHost, FakeKernel
 from edged.lists.book import ListBook
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.ruleset.nodes import QueueForm
 from edged.ruleset.plan import Lock
 from edged.state import StateFolder
 
@@ -95,7 +96,7 @@ class Rig:
         self.kernel = FakeKernel(self.host)
         self.suspects = Suspects()
         self.totals = Totals(FakeKernel(self.host).counters)
-        self.keeper = Keeper(self.kernel, self.lock, self.clock, self.totals, self.suspects)
+        self.keeper = Keeper(self.kernel, self.lock, QueueForm.EXPRESSION, self.clock, self.totals, self.suspects)
 
     def load(self) -> Configuration:
         return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))

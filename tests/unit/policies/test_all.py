@@ -12,7 +12,7 @@ import yaml
 
 from edged.addresses import Address, Family
 from edged.packet.packet import FlowState, Packet
-from edged.policies import POLICIES, Ip53b, Op25b, Policy, Spoof
+from edged.policies import POLICIES, Caps, Ip53b, Op25b, Policy, Spoof
 from edged.ruleset.evaluate import Outcome, evaluate
 from edged.ruleset.nodes import ConntrackState, Direction, Drop, Prohibit, ResetTcp
 from edged.ruleset.sets import AddressSet, PrefixSet
@@ -42,6 +42,9 @@ UNTRACKED = FlowState(ConntrackState.UNTRACKED, None)
 
 both_families = pytest.mark.parametrize("at", BOTH, ids=lambda at: at.family.label)
 each_policy = pytest.mark.parametrize("kind", POLICIES, ids=name_of)
+# caps slows what others gave a lease or a limit, and stops nothing by its rules alone: test_caps.py
+STOPPING = tuple(kind for kind in POLICIES if kind is not Caps)
+each_stopping_policy = pytest.mark.parametrize("kind", STOPPING, ids=name_of)
 
 
 def traffic(at: Addresses) -> Iterator[Packet]:
@@ -85,7 +88,7 @@ def test_a_policy_and_its_own_settings_are_documented(kind: type[Policy]) -> Non
 
 
 @both_families
-@each_policy
+@each_stopping_policy
 def test_g2_every_policy_stops_something_in_both_families(kind: type[Policy], at: Addresses) -> None:
     assert stops(kind, at)
 
@@ -100,7 +103,7 @@ def test_g2_what_is_written_for_one_family_is_written_for_the_other(kind: type[P
 
 
 @both_families
-@each_policy
+@each_stopping_policy
 def test_g4_observe_counts_what_enforce_stops_and_stops_nothing(kind: type[Policy], at: Addresses) -> None:
     enforced, observed = table_of([make(kind, **_widest(kind))]), table_of([make(kind, mode="observe", **_widest(kind))])
     for packet in traffic(at):
@@ -137,7 +140,7 @@ def test_g1_a_never_block_far_end_is_never_dropped(kind: type[Policy], at: Addre
 
 
 @both_families
-@pytest.mark.parametrize("kind", [kind for kind in POLICIES if kind is not Spoof], ids=name_of)
+@pytest.mark.parametrize("kind", [kind for kind in STOPPING if kind is not Spoof], ids=name_of)
 def test_g1_every_policy_but_source_validation_respects_never_block(kind: type[Policy], at: Addresses) -> None:
     unguarded = table_of([make(kind, **_widest(kind))])
     guarded = [packet for packet in stops(kind, at) if _far_end(unguarded, packet) == at.guarded]
@@ -177,7 +180,7 @@ def test_g1_a_neighbour_of_a_never_block_prefix_is_not_guarded(at: Addresses) ->
 
 
 @both_families
-@each_policy
+@each_stopping_policy
 @pytest.mark.parametrize("flow", [UNTRACKED, FlowState(ConntrackState.INVALID, None)], ids=["untracked", "invalid"])
 def test_g1_packets_without_a_connection_meet_every_policy(kind: type[Policy], flow: FlowState, at: Addresses) -> None:
     table = table_of([make(kind, **_widest(kind))])

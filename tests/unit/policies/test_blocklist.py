@@ -10,6 +10,7 @@ import pytest
 
 from edged.addresses import Address, Family, Prefix
 from edged.config.problem import Finding, Severity
+from edged.marks import MarkFields
 from edged.packed import Entries
 from edged.packet.packet import FlowState, Packet
 from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
@@ -189,9 +190,10 @@ def test_bl2_what_never_block_lets_by_is_neither_looked_up_nor_marked(at: Addres
 
 
 @both_families
-@pytest.mark.parametrize("mask", [0x0000_00FF, 0x0FF0_0000])
+@pytest.mark.parametrize("mask", [0x0000_0FFF, 0xFFF0_0000])
 def test_bl2_the_generation_is_in_the_bits_that_are_edgeds(at: Addresses, mask: int) -> None:
-    site, kept = replace(SITE, generation_mask=mask), 0xFFFF_FFFF & ~mask
+    fields = MarkFields(mask)
+    site, kept = replace(SITE, marks=fields), 0xFFFF_FFFF & ~fields.generation
     marked = judge([make(Blocklist)], up(at.dynamic, at.server), FlowState(ESTABLISHED, REPLY, 0xFFFF_FFFF), site=site).mark
     assert marked == kept | (mask & -mask)
     assert (

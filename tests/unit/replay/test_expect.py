@@ -145,7 +145,7 @@ def test_every_mistake_of_the_file_at_once_each_at_its_place() -> None:
         "expect.yaml:2:19: filter: src: expected an address such as 192.0.2.1 or 2001:db8::1, got '25' "
         "(ports are those of tcp.dport, udp.dport and the like)",
         "expect.yaml:4:3: cuont: unknown key (did you mean 'count'?)",
-        "expect.yaml:5:11: policy: expected 'spoof', 'blocklist', 'op25b' or 'ip53b', got 'op25' (did you mean 'op25b'?)",
+        "expect.yaml:5:11: policy: expected 'spoof', 'blocklist', 'op25b', 'ip53b' or 'caps', got 'op25' (did you mean 'op25b'?)",
         "expect.yaml:6:3: expected keys and values, got 'tcp'",
         "expect.yaml:7:3: filter: missing: which packets are meant, such as tcp.dport == 25",
         "expect.yaml:7:26: count: expected a number of packets, a row such as 10-20, or a comparison such as '>= 1', got -1",

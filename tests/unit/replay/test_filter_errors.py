@@ -83,7 +83,7 @@ def refused(text: str) -> tuple[str, int]:
         ("side == acess", "side: expected 'access' or 'upstream', got 'acess' (did you mean 'access'?)", 8),
         (
             "policy == op25",
-            "policy: expected 'spoof', 'blocklist', 'op25b' or 'ip53b', got 'op25' (did you mean 'op25b'?)",
+            "policy: expected 'spoof', 'blocklist', 'op25b', 'ip53b' or 'caps', got 'op25' (did you mean 'op25b'?)",
             10,
         ),
         ("rule == op25b", "rule: expected a rule's place such as \"rules.d/20-op25b.yaml:4\", got 'op25b'", 8),

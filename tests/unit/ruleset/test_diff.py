@@ -17,7 +17,15 @@ from edged.packed import Keys
 from edged.policies import POLICIES
 from edged.ruleset.diff import diff
 from edged.ruleset.nodes import Jump
-from edged.ruleset.observed import Observed, ObservedPrefixSet, ObservedSet, ObservedTable, Ownership
+from edged.ruleset.observed import (
+    AnyObservedSet,
+    Observed,
+    ObservedLiveSet,
+    ObservedPrefixSet,
+    ObservedSet,
+    ObservedTable,
+    Ownership,
+)
 from edged.ruleset.places import placed
 from edged.ruleset.plan import (
     AddChain,
@@ -38,7 +46,7 @@ from edged.ruleset.plan import (
     describe,
     outline,
 )
-from edged.ruleset.sets import AddressSet, PrefixSet
+from edged.ruleset.sets import AddressSet, AnySet, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Rule, Table
 from tests.contract.tables import asks, keeping
 from tests.gateway import NOW, SITE, entries_of, make, networks, prefixes, table_of
@@ -58,8 +66,15 @@ def bring(kernel: FakeKernel, desired: Desired | None) -> None:
     kernel.apply(diff(desired, kernel.observe()), now=NOW)
 
 
-def contents(held: ObservedSet | ObservedPrefixSet) -> object:
-    return held.keys if isinstance(held, ObservedPrefixSet) else held.elements
+def contents(held: AnyObservedSet | AnySet) -> object:
+    """What a set holds, as far as that is desired."""
+    match held:
+        case ObservedPrefixSet() | PrefixSet():
+            return held.keys
+        case ObservedSet() | AddressSet():
+            return frozenset(held.elements)
+        case ObservedLiveSet() | LiveSet():
+            return held.holds
 
 
 def lasting(drawn: Drawn) -> Table:
@@ -83,8 +98,7 @@ def test_from_any_state_the_plan_leads_to_the_desired_one(one: Drawn, other: Dra
     assert observed is not None
     assert set(observed.chains) == set(desired.table.chains_by_name)
     assert {name: contents(held) for name, held in observed.sets.items()} == {
-        each.name: each.keys if isinstance(each, PrefixSet) else frozenset(each.elements)
-        for each in placed(desired.table, observed).sets
+        each.name: contents(each) for each in placed(desired.table, observed).sets
     }
     assert set(observed.counters) == {counter.name for counter in desired.table.counters}
 

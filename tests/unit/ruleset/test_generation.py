@@ -11,8 +11,8 @@ from hypothesis import given
 from edged.addresses import Family
 from edged.enforce import enforce
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.marks import in_field
 from edged.ruleset.diff import diff
-from edged.ruleset.evaluate import in_field
 from edged.ruleset.fingerprint import fingerprint
 from edged.ruleset.generation import continued, marking
 from edged.ruleset.nodes import AddressIn, Continue, Drop, GenerationIs, SetGeneration, Side
