@@ -51,7 +51,7 @@ def test_a_warning_is_told_and_is_no_failure(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
     assert "warning" in result.stderr
-    assert result.stdout.endswith("6 files, 1 warning\n")
+    assert result.stdout.endswith("7 files, 1 warning\n")
     assert edged.json("check")["problems"][0]["severity"] == "warning"
 
 
