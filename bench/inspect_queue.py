@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 FORMS = {"inspected": "tests/netns/inspector_program.py", "accepted": "bench/_accepting.py"}
 MOST = 16.6  # us: 60,000 packets a second
 WARMING, PACKETS = 2_000, 30_000  # of one worker, a form and round
+ATTEMPTS = 5
 PATIENCE = 60.0  # seconds
 AT_ONCE = 64  # fewer than the queue is long: the worker has the next ones before it is done with these
 CPUS = os.sched_getaffinity(0)
@@ -66,8 +67,8 @@ def sent_on(netns: str) -> int:
     return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()[2].split()[0])
 
 
-def measure(netns: str, program: str, firing: list[Volley]) -> tuple[float, int]:
-    """Microseconds a packet, and how many packets did not come out of the router."""
+def measure(netns: str, program: str, firing: list[Volley]) -> tuple[float | None, int]:
+    """Microseconds a packet, None where the worker was replaced, and how many packets did not come out of the router."""
     before = sent_on(netns)
     workers = Workers.start((sys.executable, "-B", str(ROOT / program)), [0], MARKS, netns=netns)
     try:
@@ -79,10 +80,11 @@ def measure(netns: str, program: str, firing: list[Volley]) -> tuple[float, int]
         fired = _fire(firing, workers, WARMING)
         served, began = done(workers), on_cpu(worker)
         fired += _fire(firing, workers, served + PACKETS)
-        took, served = on_cpu(worker) - began, done(workers) - served
+        served = done(workers) - served
+        took = on_cpu(worker) - began if workers.pids() == (worker,) else None
     finally:
         workers.stop()
-    return took / served / 1000, before + fired - sent_on(netns)
+    return took and took / served / 1000, before + fired - sent_on(netns)
 
 
 def on_cpu(pid: int) -> int:
@@ -121,9 +123,14 @@ def main() -> int:
         firing = volleys(outlets)
         for _ in range(rounds):
             for name, program in FORMS.items():
-                took, missing = measure(netns, program, firing)
-                found[name].append(took)
-                lost += missing
+                for _ in range(ATTEMPTS):
+                    took, missing = measure(netns, program, firing)
+                    lost += missing
+                    if took is not None:
+                        found[name].append(took)
+                        break
+                else:
+                    raise SystemExit("workers get no CPU, and are replaced: this machine is too busy to measure on")
     table = Table()
     print(f"{rounds} rounds of {PACKETS} packets a form; CPU time of one core, without a NIC")
     table.head("one worker", "us of CPU time a packet", "accepted")

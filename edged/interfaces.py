@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 def fits(name: str, pattern: str) -> bool:
     """Whether an interface of that name is meant by the pattern."""
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+    return name.startswith(pattern[:-1]) if is_wildcard(pattern) else name == pattern
+
+
+def is_wildcard(pattern: str) -> bool:
+    """Whether the pattern stands for any number of interfaces."""
+    return pattern.endswith("*")
 
 
 def presence(patterns: Iterable[str], present: Iterable[str]) -> dict[str, bool]:

@@ -25,6 +25,8 @@ from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
+from edged.daemon.capper import Capper
+from edged.daemon.caps import CapsWatch, line_rate
 from edged.daemon.change import Answer
 from edged.daemon.changes import Changes
 from edged.daemon.drift import Suspects
@@ -42,6 +44,7 @@ from edged.kernel import Capabilities
 from edged.kernel.events import LinkEvents, NftEvents
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
+from edged.kernel.tc import LinuxTrafficControl
 from edged.lists.book import ListBook
 from edged.lists.protected import protected
 from edged.lists.store import ListStore
@@ -74,6 +77,8 @@ class _Daemon:
     sources: ListWatch
     surroundings: Surroundings
     watch: RulesetWatch
+    capper: Capper
+    caps: CapsWatch
 
     def __init__(self, path: Path, systemd: Systemd, clock: Clock, writer: ThreadPoolExecutor) -> None:
         self.path = path
@@ -93,6 +98,7 @@ class _Daemon:
             self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             self.sources = ListWatch(self.lists, self.changes, self.clock)
+            self.caps = CapsWatch(self.capper, self.in_writer, self.in_force, queues=self.capabilities.queue is not None)
             opened.push_async_callback(self.changes.stop)
             await self.changes.start(choice)
             self.surroundings = Surroundings(
@@ -105,8 +111,8 @@ class _Daemon:
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            tasks = (self.watch.run(), self.surroundings.run(), self.sources.run(), heart.run(), self._reload_at(reload_asked))
-            await _until(stop_asked, *tasks)
+            tasks = (self.watch.run(), self.caps.run(), self.surroundings.run(), self.sources.run(), heart.run())
+            await _until(stop_asked, *tasks, self._reload_at(reload_asked))
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
             _log.info("stopping; %s", holds)
@@ -114,6 +120,11 @@ class _Daemon:
     def load(self) -> Configuration:
         """The files as they are now. Raises InvalidConfiguration."""
         return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))
+
+    def in_force(self) -> Configuration | None:
+        """What is enforced; None where nothing is."""
+        record = self.changes.record
+        return None if record.idle else record.configuration
 
     async def in_writer(self, call: Callable[[], Answer], /) -> Answer:
         """Run a call in the one thread that writes to the kernel."""
@@ -150,6 +161,9 @@ class _Daemon:
             raise
         self.keeper = Keeper(kernel, self.capabilities.lock, self.capabilities.queue, self.clock, self.totals, suspects)
         opened.push_async_callback(self.in_writer, self.keeper.leave)
+        traffic = opened.enter_context(closing(LinuxTrafficControl()))
+        self.capper = Capper(kernel.leases(), traffic, self.clock, line_rate)
+        opened.push_async_callback(self.in_writer, self.capper.end)
         self.watch = RulesetWatch(self.keeper, suspects, self.clock, self.in_writer, events)
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):
             _log.warning("%s", warning)

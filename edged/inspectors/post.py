@@ -33,6 +33,7 @@ class State(Enum):
     INSPECTING = "inspecting"
     BEGINNING = "a worker is being started, packets pass"
     LAGGING = "its worker lags, packets pass"
+    SPARED = "its worker lagged and has caught up, packets pass for a while"
     WAITING = "its worker failed, packets pass until the next is started"
 
 
@@ -81,12 +82,14 @@ class Post:
                 self._lags += 1
                 self._spare(State.LAGGING, now, self._after_lag)
                 self.queue.release(self._board.words[Word.LAST])
-            case State.INSPECTING | State.LAGGING if is_stalled(now, sign):
+            case State.INSPECTING | State.LAGGING | State.SPARED if is_stalled(now, sign):
                 self._lose(now, "showed no sign of life")
-            case State.LAGGING if is_idle(sign) and now >= self._next:
-                self._inspect(now)
-            case State.LAGGING if now - self._since > STALLED_NS and not is_idle(sign):
+            case State.LAGGING if is_idle(sign):
+                self._enter(State.SPARED, now)
+            case State.LAGGING if now - self._since > STALLED_NS:
                 self._lose(now, "was too slow")
+            case State.SPARED if now >= self._next:
+                self._inspect(now)
 
     def gone(self, now: int) -> None:
         """Its worker has ended, though nobody asked it to."""

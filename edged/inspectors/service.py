@@ -23,6 +23,7 @@ _REST_MS = 250  # between two signs of life where nothing comes
 _BETWEEN = 256  # packets between two looks at the control socket where they never end
 _ON_WIRE = 1 << 17  # what was copied may be less than the packet, which the kernel has found whole
 
+# looking an enum's member up costs time
 _BEAT, _BUSY, _LAST = int(Word.BEAT), int(Word.BUSY), int(Word.LAST)
 _UNDECIDED, _DECIDED, _UNREADABLE, _FAILED = int(Word.UNDECIDED), int(Word.DECIDED), int(Word.UNREADABLE), int(Word.FAILED)
 _COUNTS = {traffic_class: int(word) for traffic_class, word in CLASSES.items()}
@@ -100,20 +101,23 @@ class Service:
     def _confer(self) -> bool:
         """Exchange what was learnt; False where the supervisor is gone."""
         try:
-            while True:
-                said = self._control.recv(peers.LARGEST, socket.MSG_DONTWAIT)
-                if not said:
-                    return False
+            return self._hear() and self._tell()
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+
+    def _hear(self) -> bool:
+        try:
+            while said := self._control.recv(peers.LARGEST, socket.MSG_DONTWAIT):
                 self._inspector.learn(monotonic_ns(), peers.endpoints(said))
         except BlockingIOError:
-            pass
-        try:
+            return True
+        return False
+
+    def _tell(self) -> bool:
+        # what finds no room is lost: a worker never waits for its supervisor
+        with contextlib.suppress(BlockingIOError):
             for each in peers.datagrams(self._inspector.learnt()):
                 self._control.send(each, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            pass  # the rest is lost: a worker never waits for its supervisor
-        except BrokenPipeError:
-            return False
         return True
 
 

@@ -7,6 +7,7 @@ imported and made before privileges go: as nobody the process may be unable to r
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from edged.privileges import NotGivenUp
 
 def main(make: Callable[[bytes], Inspector]) -> int:
     """Serves the queue that the command line's last argument orders; the exit status, 0 where the supervisor went first."""
+    # a service manager sends it to all of a service's processes at once; the supervisor ends its workers, or they see it go
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     order = order_of(sys.argv[-1])
     try:
         inspector = make(_settings(order))

@@ -86,10 +86,11 @@ class Workers:
         except OSError as failed:
             _log.critical("no flow is inspected from now on, and all pass: %s; start edged anew, and please report it", failed)
         finally:
-            for post in self._posts:
-                post.close()
-            for descriptor in (self._stop, self._duty.settings):
-                os.close(descriptor)
+            with contextlib.ExitStack() as closing:
+                for descriptor in (self._stop, self._duty.settings):
+                    closing.callback(os.close, descriptor)
+                for post in self._posts:
+                    closing.callback(post.close)
 
     def _wait(self) -> bool:
         """Until it is time to look, or something was heard, which is dealt with; True where that is to stop."""

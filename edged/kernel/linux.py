@@ -15,6 +15,7 @@ from edged.kernel.batch import Batch
 from edged.kernel.conntrack import void_mark
 from edged.kernel.encode import encode_plan
 from edged.kernel.flowtables import Flowtable, read_flowtables
+from edged.kernel.leases import LinuxLeases
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
 from edged.kernel.probe import probe
@@ -67,6 +68,10 @@ class LinuxKernel:
     def fileno(self) -> int:
         """The owning socket's descriptor."""
         return self._nft.fileno()
+
+    def leases(self) -> LinuxLeases:
+        """The leases in our table, over the same socket, which alone may write them; for the same thread."""
+        return LinuxLeases(self._nft, _TABLE)
 
     def capabilities(self) -> Capabilities:
         """Probe by dry runs; changes nothing. Raises KernelError where nftables cannot be reached at all."""

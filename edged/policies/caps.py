@@ -44,6 +44,13 @@ class Caps(Policy):
     streaming_hosts: OptionalPath = Field(None, description="a file with the host names of streaming services")
     queues: int = Field(1, ge=1, le=64, description="how many processes look at the first packets of flows, each with a queue")
 
+    pool: int = Field(
+        2048,
+        ge=0,
+        le=16384,
+        description="how many subscribers' heavy flows are shaped at a time in each direction; those of more are policed",
+    )
+
     def cap(self, flow_class: FlowClass, plan: str | None = None) -> Cap | None:
         """How the class is held for that plan's subscribers, or for those without one; None: not at all. Of BULK a BulkCap."""
         held = _of_classes(self.classes, flow_class)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -158,6 +159,26 @@ def test_connections_open_and_go_on_past_a_worker_that_is_stopped_slow_or_killed
     assert longest < 1.0
 
 
+def test_a_long_transfer_passes_whole(topology: Topology) -> None:
+    sent = os.urandom(4 << 20)
+    with inspected(topology) as workers, topology.web.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((str(topology.web.ipv4), PORT))
+        listener.listen()
+        with topology.dynamic.socket(socket.AF_INET, socket.SOCK_STREAM) as opened:
+            opened.settimeout(10)
+            opened.connect((str(topology.web.ipv4), PORT))
+            answering, _ = listener.accept()
+            sending = threading.Thread(target=answering.sendall, args=(sent,))
+            sending.start()
+            with answering, opened.makefile("rb") as reader:
+                received = reader.read(len(sent))
+                sending.join()
+        assert received == sent
+        (figures,) = workers.figures()
+    assert figures.packets["unreadable"] == figures.packets["failed"] == 0
+    assert sum(figures.packets.values()) > 10
+
+
 @pytest.mark.parametrize(("word", "survives"), [(b"hangs", False), (b"hoards", False), (b"raises", True)])
 def test_an_inspector_at_fault_costs_no_packet(topology: Topology, word: bytes, survives: bool) -> None:
     with inspected(topology) as workers:
@@ -228,12 +249,18 @@ def test_a_killed_supervisor_costs_no_packet_and_leaves_nobody(topology: Topolog
         assert supervisor.stdout is not None
         worker = int(supervisor.stdout.readline())
         with Traffic(topology, 0.001) as traffic:
-            time.sleep(0.3)
+            time.sleep(0.2)
+            # packets wait for the worker, and nobody is there to let them go
+            os.kill(worker, signal.SIGSTOP)
             supervisor.kill()
+            supervisor.wait()
+            time.sleep(0.1)
+            waited = traffic.sent - len(traffic.delays)
+            os.kill(worker, signal.SIGCONT)
             eventually(lambda: not Path(f"/proc/{worker}/fd").exists() or not any(Path(f"/proc/{worker}/fd").iterdir()), 3)
             time.sleep(0.1)
+    assert waited > 10
     assert traffic.lost() == []
-    assert traffic.percentile(0.99) < QUICKLY
     Queue.bind(0, topology.gateway.netns).close()
 
 

@@ -1,0 +1,16 @@
+"""A worker of the live queue with edged's engine, as the supervisor starts it: `python -m edged.inspectors ORDER`."""
+
+from __future__ import annotations
+
+from edged.inspect.engine import Inspector
+from edged.inspectors import worker
+from edged.sources.hosts import parse_hosts
+
+
+def _make(settings: bytes) -> Inspector:
+    """The engine; `settings` is the content of a file of host names, or nothing."""
+    return Inspector(parse_hosts(settings).hosts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(worker.main(_make))
