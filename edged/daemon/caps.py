@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 _RETRY_SECONDS = 5.0
-_PROGRAM = (sys.executable, "-m", "edged.inspectors")
+_PROGRAM = (sys.executable, "-I", "-m", "edged.inspectors")
 _UNKNOWN_LINE = Rate(100_000_000_000)  # what a device that tells no speed is taken for, so that its line slows nobody
 
 
@@ -39,13 +39,13 @@ class CapsWatch:
     """Ticks until cancelled; for one event loop. `configuration` tells what is in force, None where nothing is."""
 
     def __init__(
-        self, capper: Capper, in_writer: InWriter, configuration: Callable[[], Configuration | None], *, queues: bool
+        self, capper: Capper, in_writer: InWriter, configuration: Callable[[], Configuration | None], *, has_queues: bool
     ) -> None:
         self.trouble = ""  # why no flow is inspected
         self._capper = capper
         self._in_writer = in_writer
         self._configuration = configuration
-        self._has_queues = queues
+        self._has_queues = has_queues
         self._workers: Workers | None = None
         self._wanted: _Wanted | None = None
         self._seen: Configuration | None = None
@@ -54,6 +54,11 @@ class CapsWatch:
     def figures(self) -> tuple[QueueFigures, ...]:
         """The queues, as of now."""
         return self._workers.figures() if self._workers is not None else ()
+
+    async def prepare(self, configuration: Configuration) -> None:
+        """Have the workers at their queues before any rule sends to them: the kernel drops what comes while it makes one."""
+        await asyncio.to_thread(self._inspect, configuration)
+        self._seen = configuration
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -98,8 +98,9 @@ class _Daemon:
             self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             self.sources = ListWatch(self.lists, self.changes, self.clock)
-            self.caps = CapsWatch(self.capper, self.in_writer, self.in_force, queues=self.capabilities.queue is not None)
+            self.caps = CapsWatch(self.capper, self.in_writer, self.in_force, has_queues=self.capabilities.queue is not None)
             opened.push_async_callback(self.changes.stop)
+            await self.caps.prepare(choice.named)
             await self.changes.start(choice)
             self.surroundings = Surroundings(
                 opened.enter_context(closing(LinuxKernel())),
