@@ -22,7 +22,7 @@ from edged.policies.capping import CAPPED
 from edged.queueing.leases import CapSets, LeaseStep
 from edged.queueing.tree import ClassId, Rate
 from edged.ruleset.nodes import Direction
-from tests.unit.daemon.daemons import NOW, FakeClock, FakeHost, write_files
+from tests.unit.daemon.daemons import NOW, FakeClock, write_files
 
 ALL = [CapSets(direction, each.label, family) for direction in Direction for each in CAPPED for family in Family]
 DOWN4 = CapSets(Direction.DOWN, "p2p", Family.IPV4)
