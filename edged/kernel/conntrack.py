@@ -35,7 +35,7 @@ class Name(NamedTuple):
 
 
 class Conntrack:
-    """A netlink socket to ctnetlink, for one thread at a time."""
+    """A netlink socket to ctnetlink, for one thread at a time; after an error it is good for nothing more."""
 
     def __init__(self, netns: str | None = None) -> None:
         """Open one in the present or the named network namespace. Raises KernelError."""
@@ -43,7 +43,6 @@ class Conntrack:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
         self._buffer = memoryview(bytearray(_BUFFER_SIZE))
-        self._sequence = 0
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -54,13 +53,10 @@ class Conntrack:
 
         A table that is resized meanwhile can hide some, or show some twice.
         """
-        self._sequence += 1
-        sequence, body = self._sequence, be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
-        self._send(pack(_GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, sequence, body, family=uapi.NFPROTO_UNSPEC))
+        body = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
+        self._send(pack(_GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, 1, body, family=uapi.NFPROTO_UNSPEC))
         while True:
             for reply in unpack(self._buffer[: self._receive(0)]):
-                if reply.sequence != sequence:
-                    continue  # of a dump that was given up
                 if reply.kind == uapi.NLMSG_DONE:
                     return
                 if reply.kind == uapi.NLMSG_ERROR:
@@ -71,25 +67,22 @@ class Conntrack:
     def set_marks(self, connections: Sequence[Name], mask: int, value: int) -> None:
         """Set the bits `mask` of their marks to `value`; a connection that is gone has no mark either.
 
-        Raises KernelError, and ValueError where `value` has other bits than `mask`, for the kernel would flip those (ctnetlink_change_mark).
+        Raises KernelError, and ValueError where `value` has other bits than `mask`: the kernel would flip those
+        (ctnetlink_change_mark).
         """
         if value & ~mask:
             raise ValueError(f"not within {mask:#x}: {value:#x}")
         change = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
         for first in range(0, len(connections), _AT_ONCE):
-            self._sequence += 1
             some = connections[first : first + _AT_ONCE]
-            messages = (pack(_NEW, uapi.NLM_F_REQUEST, self._sequence, key + change, family=family) for family, key in some)
-            self._send(b"".join(messages))
-            self._refuse_all_but_gone()
+            self._send(b"".join(pack(_NEW, uapi.NLM_F_REQUEST, 1, key + change, family=family) for family, key in some))
+            self._raise_refusals()
 
-    def _refuse_all_but_gone(self) -> None:
+    def _raise_refusals(self) -> None:
         """The kernel answers before send returns, and only where it refuses."""
         while size := self._receive(socket.MSG_DONTWAIT):
             for reply in unpack(self._buffer[:size]):
-                if reply.kind != uapi.NLMSG_ERROR or reply.sequence != self._sequence:
-                    continue
-                refused = refusal(reply)
+                refused = refusal(reply) if reply.kind == uapi.NLMSG_ERROR else None
                 if refused is not None and refused.errno != errno.ENOENT:
                     raise _failed(refused.errno)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Protocol
 
 from edged.addresses import Family
@@ -33,21 +34,19 @@ class Flows(Protocol):
 
 
 class LinuxFlows:
-    """The connections of one network namespace; for one thread at a time."""
+    """The connections of one network namespace; each call has a socket of its own, and meets nothing that another left behind."""
 
     def __init__(self, netns: str | None = None) -> None:
-        """Of the present or the named network namespace. Raises KernelError."""
-        self._conntrack = Conntrack(netns)
-
-    def close(self) -> None:
-        """Let go of the socket."""
-        self._conntrack.close()
+        """Of the present or the named network namespace."""
+        self._netns = netns
 
     def marked(self, mask: int, value: int) -> tuple[Tracked, ...]:
         """The connections whose marks hold `value` in the bits `mask`. Raises KernelError."""
-        found = (decode(connection) for connection in self._conntrack.carrying(mask, value))
-        return tuple(flow for flow in found if flow is not None)
+        with closing(Conntrack(self._netns)) as conntrack:
+            found = (decode(connection) for connection in conntrack.carrying(mask, value))
+            return tuple(flow for flow in found if flow is not None)
 
     def mark(self, flows: Iterable[Tracked], mask: int, value: int) -> None:
         """Set the bits `mask` of their marks to `value`. Raises ValueError, KernelError."""
-        self._conntrack.set_marks([Name(_FAMILIES[flow.family], flow.key) for flow in flows], mask, value)
+        with closing(Conntrack(self._netns)) as conntrack:
+            conntrack.set_marks([Name(_FAMILIES[flow.family], flow.key) for flow in flows], mask, value)
