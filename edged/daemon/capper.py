@@ -141,7 +141,7 @@ class Capper:
 
     def _take(self, configuration: Configuration | None) -> None:
         """Another configuration is in force: its caps, to the leases there are."""
-        caps = _caps(configuration)
+        caps = caps_in_force(configuration)
         if configuration is None or caps is None:
             self.release()
         else:
@@ -297,7 +297,7 @@ class Capper:
         self.state = replace(self.state, trouble=str(error))
 
 
-def _caps(configuration: Configuration | None) -> Caps | None:
+def caps_in_force(configuration: Configuration | None) -> Caps | None:
     """The caps that are enforced, if any are."""
     for placed in configuration.policies if configuration is not None else ():
         if isinstance(placed.settings, Caps) and placed.settings.mode is Mode.ENFORCE:

@@ -26,7 +26,7 @@ MAY_KNOW = {
     "ruleset": {"addresses", "errors", "interfaces", "marks", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
     "queueing": {"addresses", "ruleset"},
-    "caps": {"tracked"},
+    "caps": {"addresses", "config", "interfaces", "marks", "policies", "queueing", "ruleset", "subscribers", "tracked"},
     "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "marks", "origin"},
     "policies": {"addresses", "config", "marks", "origin", "packed", "ruleset"},
