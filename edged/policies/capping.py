@@ -144,7 +144,7 @@ class Capping:
         return Chain("shape", (*noting, unclassed, *ways), SHAPE)
 
     def _unclassed(self, marks: MarkFields, places: Places) -> Chain:
-        """Notes what may be a bulk transfer: by the least volume of any plan, for whose flow it is is asked only of heavy ones."""
+        """Notes what may be a bulk transfer, by the least volume of any plan: nobody asks yet whose flow it is."""
         if FlowClass.BULK not in self.classes:
             return Chain("caps_unclassed")
         held = (self.held[FlowClass.BULK], *(plan[FlowClass.BULK] for plan in self.plans.values()))
