@@ -21,6 +21,7 @@ from edged.loader import load
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
 from edged.replay.arrival import Arrival, Side
+from edged.replay.classes import Classifier
 from edged.replay.expect_file import read_expectations
 from edged.replay.filter_predicate import predicate
 from edged.replay.filter_values import site_names
@@ -65,13 +66,15 @@ def replay(case: Path, *options: str | Path, expect: Path | None = None) -> Resu
 
 def packets_of(case: Path) -> list[Judged]:
     """What a filter sees of the capture's packets that hold IP, as if none had been stopped."""
+    hosts = load(policy_of(case), now=datetime.now(UTC)).streaming_hosts
     with open_capture(capture_of(case)) as capture:
         found = [(each, decode(each.data, each.link, each.original_length)) for each in capture]
-    return [
+    judged = [
         Judged(Arrival(str(case), each.number, each.nanoseconds, each.data, packet, Side.UPSTREAM), Judgement(Verdict.ACCEPT))
         for each, packet in found
         if isinstance(packet, Decoded)
     ]
+    return list(Classifier(hosts).classed(judged))
 
 
 def is_for_documentation(address: Address) -> bool:
@@ -91,7 +94,7 @@ def test_a_case_is_complete(case: Path) -> None:
     assert {ROOT / path for path in paths} == {policy_of(case), case / "expect.yaml", capture_of(case)}
     assert " ".join(options_of(case)) in readme
     assert {path.name for path in case.iterdir()} - {"__pycache__"} <= {
-        *("make.py", "README.md", "expect.yaml", "options", "edged.yaml", "rules.d", "lists"),
+        *("make.py", "README.md", "expect.yaml", "options", "edged.yaml", "rules.d", "lists", "hosts"),
         capture_of(case).name,
     }
     assert capture_of(case).stat().st_size < 16 << 10
