@@ -100,7 +100,7 @@ def test_a_burst_is_judged_by_the_whole_time_between_two_samples() -> None:
 
 
 def test_samples_close_together_are_one() -> None:
-    """Between the first two nothing moves, and within a second all the same as much as it should."""
+    """From one to the next nothing moves at times, and over each second yet as much as is wanted."""
     at = [(0, 0), (0.4, 0), (1, 1), (1.3, 1), (2, 2), (2.1, 2), (3, 3), (4, 4), (4.2, 4)]
     assert run([(now, flow(sent=much * RATE)) for now, much in at]) == [now == 4 for now, _ in at]
 
