@@ -56,6 +56,8 @@ class Inspector:
         self._allowance = Allowance(most_decryptions)
         self._tcp = by_first_byte(Transport.TCP)
         self._udp = by_first_byte(Transport.UDP)
+        # the flow of the packet that was fed last, if it had been decided before; who takes note of it puts None here
+        self.decided: Flow | None = None
 
     @property
     def counts(self) -> Counts:
@@ -113,6 +115,7 @@ class Inspector:
             flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
             self._counts.flows += 1
         elif (decision := flow.decision) is not None and decision.final:
+            self.decided = flow
             return decision
         side = int(is_low != flow.client_is_low)
         if flags is None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from edged.addresses import Family
 from edged.packet.decode import RAW, decode
@@ -20,7 +21,7 @@ from edged.packet.reassembly import TIMEOUTS, Passed, Reassembler, Whole
 from edged.policies import Site
 from edged.replay.alike import Alike
 from edged.replay.arrival import Arrival, Side
-from edged.replay.connections import SECOND, Answer, Connections, Found
+from edged.replay.connections import SECOND, Answer, Connection, Connections, Found
 from edged.replay.forwarding import not_forwarded
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged, Judgement, Verdict
@@ -47,11 +48,15 @@ class Model:
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
         """The verdict on each packet of one capture that was decoded, in order."""
-        return _Run(self._table, self._sides, self._interfaces, self._moments).judge(arrivals)
+        return self.begin().judge(arrivals)
+
+    def begin(self) -> Run:
+        """A run for one capture."""
+        return Run(self._table, self._sides, self._interfaces, self._moments)
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
+class Moment:
     """A time in which no element of the table ends, from `begins` to before `ends` (nanoseconds), and what was answered in it."""
 
     number: int
@@ -68,29 +73,46 @@ class _Moments:
         self._table = table
         ranges = (each for each in table.sets if isinstance(each, AddressSet))
         self._ends = sorted({element.until for each in ranges for element in each.elements if element.until is not None})
-        self._known: dict[int, _Moment] = {}
+        self._known: dict[int, Moment] = {}
 
-    def at(self, now: int) -> _Moment:
+    def at(self, now: int) -> Moment:
         """The moment of that time (nanoseconds since the epoch)."""
         number = bisect_right(self._ends, now // SECOND)
         moment = self._known.get(number)
         if moment is None:
             begins = self._ends[number - 1] * SECOND if number else -_FOREVER
             ends = self._ends[number] * SECOND if number < len(self._ends) else _FOREVER
-            moment = self._known[number] = _Moment(number, begins, ends, Alike(self._table, now // SECOND), {})
+            moment = self._known[number] = Moment(number, begins, ends, Alike(self._table, now // SECOND), {})
         return moment
 
 
 @dataclass(slots=True)
-class _Waiting:
+class Waiting:
     """A packet whose verdict is not known yet, or stands behind one that is not."""
 
     arrival: Arrival
     judgement: Judgement | None
 
+    @property
+    def until(self) -> int:
+        """The last time (nanoseconds) at which what it is a piece of may become whole."""
+        return self.arrival.nanoseconds + _LONGEST_WAIT
 
-class _Run:
-    """One capture."""
+
+class Settled(NamedTuple):
+    """A direction of a connection that had its answer before a packet asked."""
+
+    connection: Connection
+    answer: Answer
+    moment: Moment
+
+
+class Run:
+    """One capture.
+
+    `waiting` are packets that were not told yet, the first of them one whose verdict is not known. `settled` is of the packet
+    that was judged last, if its answer stood; who takes note of it puts None here.
+    """
 
     def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: _Moments) -> None:
         self._table = table
@@ -98,38 +120,57 @@ class _Run:
         self._interfaces = interfaces
         self._connections = Connections()
         self._reassembler = Reassembler()
-        self._pieces: dict[tuple[object, ...], list[_Waiting]] = {}
-        self._queue: deque[_Waiting] = deque()
+        self._pieces: dict[tuple[object, ...], list[Waiting]] = {}
+        self.waiting: deque[Waiting] = deque()
+        self.settled: Settled | None = None
         self._moments = moments
         self._moment = moments.at(0)
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
-        queue = self._queue
+        """The verdict on each packet, in order."""
+        waiting = self.waiting
         for arrival in arrivals:
             packet = arrival.decoded
             if packet.fragment is None:
                 judgement = self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)
-                if not queue:
+                if not waiting:
                     yield _new(Judged, (arrival, judgement))
                     continue
-                queue.append(_Waiting(arrival, judgement))
+                waiting.append(Waiting(arrival, judgement))
             else:
-                self._take_piece(arrival, packet)
+                waiting.append(self._piece(arrival, packet))
             yield from self._ready(arrival.nanoseconds)
+        yield from self._ready(None)
+
+    def judge_at_once(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+        """The same verdicts, each as soon as it is known: nothing but pieces of packets waits."""
+        waiting = self.waiting
+        for arrival in arrivals:
+            packet = arrival.decoded
+            if packet.fragment is None:
+                yield _new(Judged, (arrival, self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)))
+            else:
+                piece = self._piece(arrival, packet)
+                if piece.judgement is None:
+                    waiting.append(piece)
+                else:
+                    yield Judged(arrival, piece.judgement)
+            if waiting:
+                yield from self._ready(arrival.nanoseconds)
         yield from self._ready(None)
 
     def _ready(self, now: int | None) -> Iterator[Judged]:
         """What can be told in order; of pieces that waited too long (None: of all) nothing became anything."""
-        while self._queue:
-            first = self._queue[0]
-            if first.judgement is None and now is not None and now - first.arrival.nanoseconds <= _LONGEST_WAIT:
+        while self.waiting:
+            first = self.waiting[0]
+            if first.judgement is None and now is not None and now <= first.until:
                 return
-            self._queue.popleft()
+            self.waiting.popleft()
             yield Judged(first.arrival, first.judgement or _LOST)
 
-    def _take_piece(self, arrival: Arrival, packet: Decoded) -> None:
-        waiting = _Waiting(arrival, None)
-        self._queue.append(waiting)
+    def _piece(self, arrival: Arrival, packet: Decoded) -> Waiting:
+        """A piece of a packet, with the verdict on it where that is known by now; those before it may get theirs."""
+        waiting = Waiting(arrival, None)
         taken = self._reassembler.take(packet, arrival.data, arrival.nanoseconds)
         assert packet.fragment is not None  # noqa: S101  the caller asked
         key = (packet.source, packet.destination, packet.fragment.identification)
@@ -147,6 +188,7 @@ class _Run:
             self._pieces.setdefault(key, []).append(waiting)
             if len(self._pieces) > _MOST_REMEMBERED:
                 self._pieces.pop(next(iter(self._pieces)))
+        return waiting
 
     def _judgement(self, packet: Decoded, data: bytes, side: Side, now: int) -> Judgement:
         if packet.dropped_by_stack:
@@ -168,6 +210,8 @@ class _Run:
                 connection.reply = answer
             else:
                 connection.original = answer
+        else:
+            self.settled = _new(Settled, (connection, answer, moment))
         judgement = answer.judgement
         connection.mark = answer.marked
         if not connection.is_kept and judgement.verdict is _ACCEPT:
