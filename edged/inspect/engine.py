@@ -56,8 +56,8 @@ class Inspector:
         self._allowance = Allowance(most_decryptions)
         self._tcp = by_first_byte(Transport.TCP)
         self._udp = by_first_byte(Transport.UDP)
-        # the flow of the packet that was fed last, if it had been decided before; who takes note of it puts None here
-        self.decided: Flow | None = None
+        # the flow of the packet that was fed last; who takes note of it puts None here
+        self.fed: Flow | None = None
 
     @property
     def counts(self) -> Counts:
@@ -115,7 +115,7 @@ class Inspector:
             flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
             self._counts.flows += 1
         elif (decision := flow.decision) is not None and decision.final:
-            self.decided = flow
+            self.fed = flow
             return decision
         side = int(is_low != flow.client_is_low)
         if flags is None:
@@ -123,6 +123,7 @@ class Inspector:
                 self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
         elif at < end or flags & _SYN:
             self._segment(now_ns, flow, side, packet, data[at:end])
+        self.fed = flow
         return flow.decision
 
     def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:

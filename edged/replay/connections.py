@@ -18,7 +18,7 @@ from edged.replay.verdict import Judgement
 SECOND = 1_000_000_000
 MOST = 65_536  # some 30 MB; nf_conntrack_max of a machine with up to 4 GB
 _SWEEP_EVERY = 1 << 16  # new connections
-_GONE = -1 << 80  # a deadline before all that any capture can say
+_GONE, NEVER = -1 << 80, 1 << 80  # deadlines before and after all that any capture can say
 
 Key = tuple[int, int, int | None, int, int | None]  # protocol and family, the lower end and its port, the higher and its
 _IPV6 = Family.IPV6
@@ -90,10 +90,14 @@ _UNTRACKED = Found(None, "untracked", is_reply=False)
 
 
 class Connections:
-    """The connections of one capture; memory is bounded by MOST."""
+    """The connections of one capture; memory is bounded by MOST.
+
+    `refused` stand for connections that are not kept, and are over once one of their key is; who asks for them bounds them.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Key, Connection] = {}
+        self.refused: dict[Key, Connection] = {}
         self._added = 0
 
     def arrives(self, packet: Decoded, data: bytes, now: int) -> Found:
@@ -132,9 +136,19 @@ class Connections:
         key, connection.from_lower = key_of(packet, data)
         if key in self._known:
             self._forget(key)
+        if (refused := self.refused.pop(key, None)) is not None:
+            refused.deadline = _GONE
         connection.is_kept = True
         connection.deadline = now + lifetime(packet, connection, now)
         self._known[key] = connection
+
+    def refuse(self, packet: Decoded, data: bytes) -> Connection:
+        """What stands for the connection of a packet that opened none: its deadline never comes while none is kept."""
+        key, _ = key_of(packet, data)
+        refused = self.refused.get(key)
+        if refused is None:
+            refused = self.refused[key] = Connection(NEVER)
+        return refused
 
     def _unlike_echo(self, packet: Decoded, data: bytes, is_known: bool, now: int) -> Found | None:  # noqa: FBT001
         """What conntrack says of an ICMP packet; None where it opens a connection, or is of the one of its key."""

@@ -6,7 +6,6 @@ table ends: a million packets are a few thousand questions.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,20 +18,18 @@ from edged.packet.layers import NO_NEXT, Decoded
 from edged.packet.packet import FlowState, Packet
 from edged.packet.reassembly import TIMEOUTS, Passed, Reassembler, Whole
 from edged.policies import Site
-from edged.replay.alike import Alike
 from edged.replay.arrival import Arrival, Side
 from edged.replay.connections import SECOND, Answer, Connection, Connections, Found
 from edged.replay.forwarding import not_forwarded
+from edged.replay.moments import Moment, Moments
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged, Judgement, Verdict
 from edged.ruleset.evaluate import evaluate
 from edged.ruleset.nodes import ConntrackDirection, ConntrackState
-from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Table
 
 _LONGEST_WAIT = max(TIMEOUTS.values())
 _MOST_REMEMBERED = 1 << 16
-_FOREVER = 1 << 80  # nanoseconds, more than any capture can say
 _ACCEPT = Verdict.ACCEPT
 _new = tuple.__new__
 
@@ -44,7 +41,7 @@ class Model:
         self._table = table
         self._sides = Sides(site)
         self._interfaces = {Side.ACCESS: _some_name(site.access[0]), Side.UPSTREAM: _some_name(site.upstream[0])}
-        self._moments = _Moments(table)
+        self._moments = Moments(table)
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
         """The verdict on each packet of one capture that was decoded, in order."""
@@ -55,55 +52,20 @@ class Model:
         return Run(self._table, self._sides, self._interfaces, self._moments)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time in which no element of the table ends, from `begins` to before `ends` (nanoseconds), and what was answered in it."""
-
-    number: int
-    begins: int
-    ends: int
-    alike: Alike
-    answers: dict[tuple[object, ...], Answer]
-
-
-class _Moments:
-    """The moments of a table; captures share what was found."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        ranges = (each for each in table.sets if isinstance(each, AddressSet))
-        self._ends = sorted({element.until for each in ranges for element in each.elements if element.until is not None})
-        self._known: dict[int, Moment] = {}
-
-    def at(self, now: int) -> Moment:
-        """The moment of that time (nanoseconds since the epoch)."""
-        number = bisect_right(self._ends, now // SECOND)
-        moment = self._known.get(number)
-        if moment is None:
-            begins = self._ends[number - 1] * SECOND if number else -_FOREVER
-            ends = self._ends[number] * SECOND if number < len(self._ends) else _FOREVER
-            moment = self._known[number] = Moment(number, begins, ends, Alike(self._table, now // SECOND), {})
-        return moment
-
-
 @dataclass(slots=True)
 class Waiting:
     """A packet whose verdict is not known yet, or stands behind one that is not."""
 
     arrival: Arrival
     judgement: Judgement | None
-
-    @property
-    def until(self) -> int:
-        """The last time (nanoseconds) at which what it is a piece of may become whole."""
-        return self.arrival.nanoseconds + _LONGEST_WAIT
+    until: int  # the last time (nanoseconds) at which what it is a piece of may become whole
 
 
 class Settled(NamedTuple):
-    """A direction of a connection that had its answer before a packet asked."""
+    """What was judged, and will be again as long as the connection is as it is: one that is kept, or one that was refused."""
 
     connection: Connection
-    answer: Answer
+    judgement: Judgement
     moment: Moment
 
 
@@ -111,14 +73,14 @@ class Run:
     """One capture.
 
     `waiting` are packets that were not told yet, the first of them one whose verdict is not known. `settled` is of the packet
-    that was judged last, if its answer stood; who takes note of it puts None here.
+    that was judged last, if its answer stood or it was refused; who takes note of it puts None here.
     """
 
-    def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: _Moments) -> None:
+    def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: Moments) -> None:
         self._table = table
         self._sides = sides
         self._interfaces = interfaces
-        self._connections = Connections()
+        self.connections = Connections()
         self._reassembler = Reassembler()
         self._pieces: dict[tuple[object, ...], list[Waiting]] = {}
         self.waiting: deque[Waiting] = deque()
@@ -136,7 +98,7 @@ class Run:
                 if not waiting:
                     yield _new(Judged, (arrival, judgement))
                     continue
-                waiting.append(Waiting(arrival, judgement))
+                waiting.append(_waiting(arrival, judgement))
             else:
                 waiting.append(self._piece(arrival, packet))
             yield from self._ready(arrival.nanoseconds)
@@ -170,7 +132,7 @@ class Run:
 
     def _piece(self, arrival: Arrival, packet: Decoded) -> Waiting:
         """A piece of a packet, with the verdict on it where that is known by now; those before it may get theirs."""
-        waiting = Waiting(arrival, None)
+        waiting = _waiting(arrival, None)
         taken = self._reassembler.take(packet, arrival.data, arrival.nanoseconds)
         assert packet.fragment is not None  # noqa: S101  the caller asked
         key = (packet.source, packet.destination, packet.fragment.identification)
@@ -193,14 +155,16 @@ class Run:
     def _judgement(self, packet: Decoded, data: bytes, side: Side, now: int) -> Judgement:
         if packet.dropped_by_stack:
             return _LOST
-        found = self._connections.arrives(packet, data, now)
+        found = self.connections.arrives(packet, data, now)
         connection, state, is_reply = found
-        # what is kept has passed once; its replies come from where that went, which no check but this one refuses as a source
-        if (connection is None or not connection.is_kept or not packet.source) and not_forwarded(packet):
-            return _LOST
         moment = self._moment
         if not moment.begins <= now < moment.ends:
             moment = self._moment = self._moments.at(now)
+        # what is kept has passed once; its replies come from where that went, which no check but this one refuses as a source
+        if (connection is None or not connection.is_kept or not packet.source) and not_forwarded(packet):
+            if connection is not None and not connection.is_kept:
+                self.settled = Settled(connection, _LOST, moment)
+            return _LOST
         if connection is None or state == "related":  # an error is not from where its connection is
             return self._answer(packet, found, side, now).judgement
         answer = connection.reply if is_reply else connection.original
@@ -210,12 +174,15 @@ class Run:
                 connection.reply = answer
             else:
                 connection.original = answer
-        else:
-            self.settled = _new(Settled, (connection, answer, moment))
+        elif answer.marked == answer.mark:  # else it is not asked with the same again
+            self.settled = _new(Settled, (connection, answer.judgement, moment))
         judgement = answer.judgement
         connection.mark = answer.marked
-        if not connection.is_kept and judgement.verdict is _ACCEPT:
-            self._connections.keep(connection, packet, data, now)
+        if not connection.is_kept:
+            if judgement.verdict is _ACCEPT:
+                self.connections.keep(connection, packet, data, now)
+            else:
+                self.settled = Settled(connection, judgement, moment)
         return judgement
 
     def _answer(self, packet: Decoded, found: Found, side: Side, now: int) -> Answer:
@@ -252,6 +219,10 @@ class Run:
         place = str(rule.origin) if rule and rule.origin else None
         judgement = Judgement(verdict, rule.policy if rule else None, place, observed)
         return Answer(found.state, side, mark, self._moment.number, judgement, decision.mark)
+
+
+def _waiting(arrival: Arrival, judgement: Judgement | None) -> Waiting:
+    return Waiting(arrival, judgement, arrival.nanoseconds + _LONGEST_WAIT)
 
 
 _LOST = Judgement(Verdict.DROP)  # by the router itself, before any rule

@@ -66,7 +66,7 @@ def _told(
     replay.run(path, summary, takers, classifier=Classifier(inspector) if classes else None)
     connections = [
         (key, each.opened, each.deadline, each.answered, each.ends, each.mark, each.is_kept, each.from_lower)
-        for key, each in model.run._connections._known.items()
+        for key, each in model.run.connections._known.items()
     ]
     flows = [(key, each.seen, each.number, each.budget, each.decision) for key, each in inspector._flows._flows.items()]
     return Told(summary.document(), (connections, flows, inspector.counts, inspector.held), slow)
