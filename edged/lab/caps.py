@@ -17,6 +17,7 @@ from edged.configuration import Configuration
 from edged.daemon.capper import caps_in_force
 from edged.errors import EdgedError
 from edged.lab.clients import throughput
+from edged.lab.packets import Witness
 from edged.lab.servers import last_words
 from edged.lab.topology import Host, Topology
 from edged.lab.torrent import CONTENT_BYTES, Leecher, Torrent
@@ -29,6 +30,7 @@ _TIMES_AS_FAST = 10
 _BEGINNING = 20.0
 _SETTLING = 1.5  # from the volume that makes a flow heavy on: a lease takes some tenths, and the queue before it runs empty
 _WINDOW = 4.0
+_QUIET = 0.5  # the shaper lets a subscriber's packets by at most some tenths of a second apart
 
 
 class CappedBytes(NamedTuple):
@@ -96,6 +98,7 @@ def cap_in_force(configuration: Configuration, host: Host, family: Family) -> Ca
 
 def measure(at: Topology, torrent: Torrent, family: Family, after: int) -> Transfers:
     """Both transfers over some seconds, from when on the torrent has moved more than `after` bytes; raises NotMeasured."""
+    _await_quiet(at.dynamic)
     with torrent.leech(at.dynamic, family) as leecher:
         _await(leecher, after)
         time.sleep(_SETTLING)
@@ -104,6 +107,16 @@ def measure(at: Topology, torrent: Torrent, family: Family, after: int) -> Trans
         moved, seconds = leecher.received() - before, time.monotonic() - began
         _runs(leecher)
     return Transfers(moved * 8 / seconds, download, moved)
+
+
+def _await_quiet(host: Host) -> None:
+    """Returns when nothing comes any more of what the transfers before left in the cap's queue, or after _BEGINNING."""
+    until = time.monotonic() + _BEGINNING
+    for family in Family:
+        while time.monotonic() < until:
+            with Witness(host, family) as witness:
+                if not witness.waits_for(lambda _any: True, _QUIET):
+                    break
 
 
 def _await(leecher: Leecher, volume: int) -> None:

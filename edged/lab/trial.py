@@ -71,7 +71,10 @@ class Lab:
         self._stack.close()
 
     def round(self) -> Iterator[Made]:
-        """Makes every attempt in both families, one after the other, then the transfers; tells each result as it is known."""
+        """Makes every attempt in both families, one after the other, then the transfers; tells each result as it is known.
+
+        The transfers come last: what inspects flows begins a moment after the rules are in force, and flows pass meanwhile.
+        """
         for attempt in ATTEMPTS:
             for family in Family:
                 yield self.make(attempt, family)
