@@ -2,11 +2,11 @@
 
     python -m bench.queue_start [ROUNDS]          (root; ./bootstrap install --queue brings the package)
 
-The router of forwarding.py with a rule that sends every packet to one queue, with bypass, while one CPU sends datagrams as fast
-as it can. In each round TIMES workers start and are killed. The package's worker binds the queue itself, and knows no fail-open
-flag: the kernel drops what comes between the binding of a queue and its setting up, what comes while it is full, and what waits in
-one whose socket closes. Edged's supervisor binds once, and passes a queue by while it has no worker (edged/inspectors/__init__.py).
-That is why edged speaks to NFQUEUE itself.
+The router of forwarding.py with a rule that sends every packet to one queue, with bypass, while one CPU sends datagrams as
+fast as it can. In each round TIMES workers start and are killed. The package's worker binds the queue itself, and knows no
+fail-open flag: the kernel drops what comes between the binding of a queue and its setting up, what comes while it is full, and
+what waits in one whose socket closes. Edged's supervisor binds once, and passes a queue by while it has no worker
+(edged/inspectors/__init__.py). That is why edged speaks to NFQUEUE itself.
 """
 
 from __future__ import annotations
