@@ -25,8 +25,9 @@ class Transfer:
     received: int = 0
 
 
-def _send(sender: socket.socket) -> None:
+def _send(sender: socket.socket, opening: bytes) -> None:
     with contextlib.suppress(OSError):  # the receiver closes when it has seen enough
+        sender.sendall(opening)
         while True:
             sender.sendall(_CHUNK)
 
@@ -39,8 +40,8 @@ def _receive(receiver: socket.socket, transfer: Transfer) -> None:
 
 
 @contextlib.contextmanager
-def transfers(ways: Sequence[Way]) -> Iterator[list[Transfer]]:
-    """A transfer on each way, all at once, for as long as the context lasts."""
+def transfers(ways: Sequence[Way], opening: bytes = b"") -> Iterator[list[Transfer]]:
+    """A transfer on each way, all at once, for as long as the context lasts; each sender begins with `opening`."""
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
     made: list[Transfer] = []
@@ -59,7 +60,7 @@ def transfers(ways: Sequence[Way]) -> Iterator[list[Transfer]]:
             accepted, _ = listening.accept()
             opened.append(accepted)
             made.append(Transfer())
-            threads.append(threading.Thread(target=_send, args=(sending,)))
+            threads.append(threading.Thread(target=_send, args=(sending, opening)))
             threads.append(threading.Thread(target=_receive, args=(accepted, made[-1])))
         for thread in threads:
             thread.start()

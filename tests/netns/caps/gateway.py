@@ -161,6 +161,11 @@ class CapsGateway:
         found = next(each["map"] for each in json.loads(listed)["nftables"] if "map" in each)
         return len(found.get("elem", []))
 
+    def limit_segments(self, most: int) -> None:
+        """No host puts more segments than that into a packet from now on; 1 is as on a wire."""
+        for host in (self.topology.dynamic, self.topology.web):
+            host.run(["ip", "link", "set", "eth0", "gso_max_segs", most], check=True)
+
     def close(self) -> None:
         self.daemon.close()
 

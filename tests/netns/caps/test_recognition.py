@@ -32,10 +32,8 @@ FAMILIES = pytest.mark.parametrize("family", Family, ids=lambda family: family.l
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[CapsGateway]:
-    """Packets are as on a wire: no host puts several segments into one."""
     with caps_gateway(Settings([Plan("wide", 50_000, 50_000)]), ["wide"]) as made:
-        for host in (made.topology.dynamic, made.topology.web):
-            host.run(["ip", "link", "set", "eth0", "gso_max_segs", "1"], check=True)
+        made.limit_segments(1)
         yield made
 
 
