@@ -3,7 +3,8 @@
     python -m bench.replay [ROUNDS [MILLIONS]]
 
 The capture is the corpus as one file of raw IP, or, where there is none (EDGED_CORPUS names its folder), one that is made here.
-`edged` is the model engine with the shipped policy in a process that has loaded it; the peers are `tshark -q` and `ndpiReader`,
+`edged` is the model engine with the shipped policy in a process that has loaded it, without and with the classes that its caps
+make `edged replay` tell; the peers are `tshark -q` and `ndpiReader`,
 which judge nothing, on the same file in the same rounds. All three by their CPU time, less that of an empty capture. The memory
 is the most that the process ever held (VmHWM), of which Python and the policy are some 45 MB.
 """
@@ -29,11 +30,13 @@ from edged.cli.files import load_configuration
 from edged.lists.offline import in_force
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
+from edged.replay.classes import Classifier
 from edged.replay.model import Model
 from edged.replay.readers import open_capture
 from edged.replay.report import Summary
 from edged.replay.run import Replay
 from edged.replay.sides import Sides
+from edged.sources.hosts import Hosts
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "rules/edged.yaml"
@@ -99,10 +102,10 @@ def made(file: Path, packets: int, flows: int) -> None:
             out.write(rows.tobytes())
 
 
-def by_edged(replay: Replay, file: Path) -> float:
-    """CPU seconds of this process."""
+def by_edged(replay: Replay, file: Path, hosts: Hosts | None) -> float:
+    """CPU seconds of this process; with `hosts` it tells classes too."""
     began = time.process_time()
-    replay.run(file, Summary("model", [str(file)]))
+    replay.run(file, Summary("model", [str(file)]), classifier=None if hosts is None else Classifier(hosts))
     return time.process_time() - began
 
 
@@ -147,15 +150,17 @@ def speeds(table: Table, file: Path, empty: Path, packets: int, rounds: int) -> 
         "tshark -q -z io,phs": ("tshark", "-q", "-n", "-z", "io,phs", "-r"),  # looks into every packet
         "ndpiReader": ("ndpiReader", "-q", "-i"),
     }
-    found: dict[str, list[float]] = {"edged, one core": []}
+    asked = {"edged, one core": None, "edged, with classes": configuration.streaming_hosts}
+    found: dict[str, list[float]] = {name: [] for name in asked}
     for name, command in peers.items():
         if shutil.which(command[0]):
             found[name] = []
         else:
             print(f"{command[0]} is not installed: not compared (Debian: apt-get install tshark libndpi-bin)")
     for _ in range(rounds):
-        replay = Replay(Model(configuration.table(0), site), Sides(site).of_sender)
-        found["edged, one core"].append(packets / by_edged(replay, file))
+        for name, hosts in asked.items():
+            replay = Replay(Model(configuration.table(0), site), Sides(site).of_sender)
+            found[name].append(packets / by_edged(replay, file, hosts))
         for name in found.keys() & peers.keys():
             took = seconds_of(*peers[name], str(file))[0] - seconds_of(*peers[name], str(empty))[0]
             found[name].append(packets / max(took, 1e-3))

@@ -7,12 +7,11 @@ Nothing past this module sees a dict, a string that stands for an address, or a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from edged.addresses import Family
 from edged.config.document import Document, read_document
@@ -23,56 +22,14 @@ from edged.config.review import review
 from edged.config.scalars import Loading
 from edged.config.schema import schema
 from edged.config.validate import not_a_mapping, validate, word_expected
-from edged.policies import POLICIES, Mode, Policy, Site
-from edged.ruleset.compile import compile_table
-from edged.ruleset.tree import Table
+from edged.configuration import Configuration, PlacedPolicy, site_of
+from edged.policies import POLICIES, Caps, Mode, Policy
+from edged.sources.hosts import Hosts, parse_hosts
 from edged.subscribers import Rows, Subscribers
-
-if TYPE_CHECKING:
-    from edged.sources.stored import StoredList
 
 __all__ = ["Configuration", "InvalidConfiguration", "PlacedPolicy", "Problem", "Severity", "load", "schema"]
 
-
-@dataclass(frozen=True, slots=True)
-class PlacedPolicy:
-    """A policy's settings, and where they stand."""
-
-    settings: Policy
-    places: Document
-    file: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """All files of one configuration, valid; `sources` are the files it was read from, as read, edged.yaml first."""
-
-    path: Path
-    edged: EdgedFile
-    places: Document
-    policies: tuple[PlacedPolicy, ...]
-    warnings: tuple[Problem, ...]
-    sources: Mapping[Path, bytes]
-    subscribers: Subscribers = field(default_factory=Subscribers)
-    lists: Mapping[str, StoredList] = field(default_factory=dict)  # those in force, by name; the list book puts them here
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that was read, edged.yaml first."""
-        return tuple(self.sources)
-
-    def site(self) -> Site:
-        """The gateway as its policies see it."""
-        return _site(self.edged, self.places, self.lists)
-
-    def table(self, now: int) -> Table:
-        """The table that enforces every policy that is not off; `now` (seconds since the epoch) ends exemptions."""
-        site = self.site()
-        fragments = [site.declare()]
-        fragments += [
-            each.settings.declare(site, each.places, now) for each in self.policies if each.settings.mode is not Mode.OFF
-        ]
-        return compile_table(site.access, site.upstream, fragments)
+_MOST_TOLD = 1_000  # mistakes of one list of hosts
 
 
 def load(path: Path, *, now: datetime, files: Files | None = None) -> Configuration:
@@ -81,18 +38,6 @@ def load(path: Path, *, now: datetime, files: Files | None = None) -> Configurat
     Raises InvalidConfiguration, with every problem of every file; whatever the files hold, it raises nothing else.
     """
     return _Load(path, now, files or DiskFiles()).configuration()
-
-
-def _site(edged: EdgedFile, places: Document, lists: Mapping[str, StoredList]) -> Site:
-    return Site(
-        edged.gateway.access,
-        edged.gateway.upstream,
-        {PoolName.DYNAMIC: edged.pools.dynamic, PoolName.STATIC: edged.pools.static},
-        edged.never_block,
-        places.at("never_block"),
-        edged.marks.fields,
-        {name: each.entries for name, each in lists.items()},
-    )
 
 
 class _Load:
@@ -105,6 +50,7 @@ class _Load:
         self.files = files
         self.sources: dict[Path, bytes] = {}
         self.order: dict[str, int] = {}
+        self.streaming_hosts = Hosts()
 
     def configuration(self) -> Configuration:
         """Everything, or InvalidConfiguration."""
@@ -114,7 +60,8 @@ class _Load:
         edged, found = validate(EdgedFile, document, self.loading)
         self.add(found)
         policies = self.policies(self.rule_files(document, edged))
-        rows = self.subscriber_rows(self.subscribers_file(document, edged), document, policies)
+        table = edged.subscribers if edged is not None else self.file_named(document, "subscribers")
+        rows = self.subscriber_rows(table, document, policies)
         if edged is not None:
             self.review(document, edged, policies)
             self.review_rows(rows, edged, document)
@@ -122,12 +69,13 @@ class _Load:
             raise self.invalid()
         lengths = {Family.IPV4: edged.subscriber_prefix.ipv4, Family.IPV6: edged.subscriber_prefix.ipv6}
         subscribers = Subscribers(rows, lengths)
-        return Configuration(self.path, edged, document, policies, self.ordered(), self.sources, subscribers)
+        hosts = self.streaming_hosts
+        return Configuration(self.path, edged, document, policies, self.ordered(), self.sources, subscribers, hosts)
 
     def review(self, document: Document, edged: EdgedFile, policies: Iterable[PlacedPolicy]) -> None:
         """Note what only shows across keys and files."""
         self.add(document.problem(finding) for finding in review(edged))
-        site, now = _site(edged, document, {}), int(self.loading.now.timestamp())
+        site, now = site_of(edged, document, {}), int(self.loading.now.timestamp())
         for policy in policies:
             if policy.settings.mode is not Mode.OFF:
                 self.add(policy.places.problem(finding) for finding in policy.settings.review(site, now))
@@ -161,11 +109,9 @@ class _Load:
         said = {(problem.file, problem.line, problem.column) for problem in wrong}
         self.problems += (problem for problem in problems if (problem.file, problem.line, problem.column) not in said)
 
-    def subscribers_file(self, document: Document, edged: EdgedFile | None) -> Path | None:
-        """The file of subscribers; where edged.yaml is wrong elsewhere, its `subscribers` is used still."""
-        if edged is not None:
-            return edged.subscribers
-        named = document.data.get("subscribers") if isinstance(document.data, dict) else None
+    def file_named(self, document: Document, key: str) -> Path | None:
+        """The file that stands at that key of a document which is wrong elsewhere; its mistakes are told with the others."""
+        named = document.data.get(key) if isinstance(document.data, dict) else None
         return self.path.parent / named if isinstance(named, str) and named and named.isprintable() else None
 
     def subscriber_rows(self, path: Path | None, document: Document, policies: Iterable[PlacedPolicy]) -> Rows:
@@ -184,14 +130,18 @@ class _Load:
         named = [names for policy in policies if (names := policy.settings.plan_names()) is not None]
         parsing = parse(raw, tuple(sorted({*chain.from_iterable(named)})) if named else None)
         self.problems += (Problem(name, each.line, each.column, each.column_name, each.message) for each in parsing.mistakes)
-        if parsing.untold:
-            last = parsing.mistakes[-1]
-            self.problems.append(Problem(name, last.line, last.column, "", f"and {parsing.untold} more mistakes in this file"))
+        self.tell_of_others(name, parsing.untold)
         return parsing.rows or Rows()
+
+    def tell_of_others(self, name: str, untold: int) -> None:
+        """Note, behind the last mistake of a file, that it has so many more."""
+        if untold:
+            last = self.problems[-1]
+            self.problems.append(Problem(name, last.line, last.column, "", f"and {untold} more mistakes in this file"))
 
     def review_rows(self, rows: Rows, edged: EdgedFile, document: Document) -> None:
         """Warn of prefixes that no policy will ever see a packet of."""
-        site = _site(edged, document, {})
+        site = site_of(edged, document, {})
         outside = sorted(place for family in Family for place in rows.outside(family, site.addresses(PoolName, family)))
         if outside and edged.subscribers is not None:
             more = f", nor are {len(outside) - 1} others" if len(outside) > 1 else ""
@@ -238,9 +188,30 @@ class _Load:
                 self.add((document.problem(Finding(("policy",), message)),))
                 continue
             first[policy] = document
+            if policy is Caps:
+                self.read_hosts(document, settings)
             if settings is not None:
                 placed[policy] = PlacedPolicy(settings, document, path)
         return tuple(placed[policy] for policy in POLICIES if policy in placed)
+
+    def read_hosts(self, document: Document, settings: Policy | None) -> None:
+        """Take the names of streaming services from the file that caps name, its mistakes noted."""
+        key = "streaming_hosts"
+        path = settings.streaming_hosts if isinstance(settings, Caps) else self.file_named(document, key)
+        if path is None:
+            return
+        name = self.name(path)
+        try:
+            raw = self.files.read(path)
+        except Unreadable as error:
+            self.add((document.problem(Finding((key,), f"{name} {error}")),))
+            return
+        self.sources[path] = raw
+        parsed = parse_hosts(raw)
+        told = parsed.bad[:_MOST_TOLD]
+        self.problems += (Problem(name, each.line, each.column, "", each.message) for each in told)
+        self.tell_of_others(name, len(parsed.bad) - len(told))
+        self.streaming_hosts = parsed.hosts
 
     def kind(self, document: Document) -> type[Policy] | None:
         """Which policy the file is about."""

@@ -15,10 +15,11 @@ from prometheus_client.registry import Collector
 
 from edged.config.metrics import Listen
 from edged.daemon.durations import Durations
+from edged.daemon.totals import over_classes
 from edged.errors import EdgedError
 from edged.lists.book import Health
 from edged.ruleset.observed import CounterValue
-from edged.ruleset.tree import Counter
+from edged.ruleset.tree import SHAPED, Counter
 from edged.sources.parsed import Reason
 
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
@@ -59,6 +60,7 @@ class EdgedCollector(Collector):
         yield from _configuration(figures)
         yield from _enforcement(figures)
         yield from _policies(figures)
+        yield from _capped(figures)
         yield from _lists(figures.lists)
 
 
@@ -127,7 +129,9 @@ def _policies(figures: Figures) -> Iterator[Metric]:
         "edged_policy_packets", "Packets a policy stopped or, observing, would have.", labels=_POLICY_LABELS
     )
     octets = CounterMetricFamily("edged_policy_bytes", "Their bytes, from the network header on.", labels=_POLICY_LABELS)
-    for counter, value in figures.policies.items():
+    for counter, value in over_classes(figures.policies).items():
+        if counter.verdict == SHAPED:
+            continue
         labels = [counter.policy, counter.direction.value, counter.family.label, counter.verdict]
         packets.add_metric(labels, value.packets)
         octets.add_metric(labels, value.bytes)
@@ -136,6 +140,23 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "edged_kernel_read_errors", "Failed readings of the kernel's counters; the last values stood.", value=figures.read_errors
     )
+
+
+def _capped(figures: Figures) -> Iterator[Metric]:
+    capped = CounterMetricFamily(
+        "edged_capped_bytes",
+        "Bytes of heavy flows, put into their subscriber's tc class or dropped beyond its limit.",
+        labels=["class", "direction"],
+    )
+    sums: dict[tuple[str, str], int] = {}
+    for counter, value in figures.policies.items():
+        if counter.flow_class and counter.verdict in (SHAPED, "drop"):
+            labels = (counter.flow_class, counter.direction.value)
+            sums[labels] = sums.get(labels, 0) + value.bytes
+    for labels, octets in sums.items():
+        capped.add_metric(labels, octets)
+    if sums:
+        yield capped
 
 
 def serve(listen: Listen, figures: Callable[[], Figures]) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from edged.enforce import ATTEMPTS, Enforced, enforce
 from edged.errors import StalePlan
-from edged.kernel import Kernel
+from edged.kernel import Capabilities, Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.observed import Observed, Ownership
 from edged.ruleset.plan import Desired, Lock, Plan
@@ -28,40 +28,12 @@ class Comparison:
 
 def compare(kernel: Kernel, table: Table) -> Comparison:
     """Compare contents alone: a table that the daemon holds, or that the last `apply` left orphaned, counts as ours."""
-    observed = kernel.observe()
-    if observed.table is None:
-        return Comparison(diff(left_behind(kernel, table), observed), None)
-    ownership = observed.table.ownership
-    if ownership in (Ownership.ANOTHER, Ownership.ORPHANED):
-        ours = Observed(observed.generation, replace(observed.table, ownership=Ownership.OURS))
-        return Comparison(diff(Desired(table, Lock.OWNER, kernel.capabilities().queue), ours), ownership)
-    return Comparison(diff(left_behind(kernel, table), observed), ownership)
-
-
-def left_behind(kernel: Kernel, table: Table) -> Desired:
-    """The table as a process that leaves can hold it, and as this kernel can carry it out."""
-    able = kernel.capabilities()
-    return Desired(table, able.lock if able.lock is Lock.OWNER_PERSIST else Lock.NONE, able.queue)
+    return _compared(kernel, table, kernel.capabilities())
 
 
 def judge(kernel: Kernel, table: Table, clock: Callable[[], float]) -> Plan:
     """What `enforce_and_leave` would do now, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
-    desired = left_behind(kernel, table)
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _judged(kernel, desired, table, clock)
-        except StalePlan:
-            continue
-    return _judged(kernel, desired, table, clock)
-
-
-def _judged(kernel: Kernel, desired: Desired, table: Table, clock: Callable[[], float]) -> Plan:
-    seen = compare(kernel, table)
-    if seen.ownership is not Ownership.ANOTHER and not seen.plan:
-        return seen.plan  # adopting an orphaned table that is right already would be a write for nothing
-    plan = diff(desired, kernel.observe())
-    kernel.check(plan, now=clock())
-    return plan
+    return _judged(kernel, table, kernel.capabilities(), clock)
 
 
 def enforce_and_leave(kernel: Kernel, table: Table, clock: Callable[[], float]) -> Enforced:
@@ -70,5 +42,38 @@ def enforce_and_leave(kernel: Kernel, table: Table, clock: Callable[[], float]) 
     The kernel judges the whole plan before any of it is applied. Raises TableHeld where a daemon owns the table, KernelError
     where the kernel refuses; nothing was applied then.
     """
-    plan = judge(kernel, table, clock)
-    return enforce(kernel, left_behind(kernel, table), clock) if plan else Enforced(plan, plan.generation)
+    able = kernel.capabilities()  # asked once: that takes some 200 ms
+    plan = _judged(kernel, table, able, clock)
+    return enforce(kernel, _left_behind(table, able), clock) if plan else Enforced(plan, plan.generation)
+
+
+def _left_behind(table: Table, able: Capabilities) -> Desired:
+    """The table as a process that leaves can hold it."""
+    return Desired(table, able.lock if able.lock is Lock.OWNER_PERSIST else Lock.NONE, able.queue)
+
+
+def _compared(kernel: Kernel, table: Table, able: Capabilities) -> Comparison:
+    observed = kernel.observe()
+    ownership = observed.table.ownership if observed.table is not None else None
+    if observed.table is not None and ownership in (Ownership.ANOTHER, Ownership.ORPHANED):
+        ours = Observed(observed.generation, replace(observed.table, ownership=Ownership.OURS))
+        return Comparison(diff(Desired(table, Lock.OWNER, able.queue), ours), ownership)
+    return Comparison(diff(_left_behind(table, able), observed), ownership)
+
+
+def _judged(kernel: Kernel, table: Table, able: Capabilities, clock: Callable[[], float]) -> Plan:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _judged_once(kernel, table, able, clock)
+        except StalePlan:
+            continue
+    return _judged_once(kernel, table, able, clock)
+
+
+def _judged_once(kernel: Kernel, table: Table, able: Capabilities, clock: Callable[[], float]) -> Plan:
+    seen = _compared(kernel, table, able)
+    if seen.ownership is not Ownership.ANOTHER and not seen.plan:
+        return seen.plan  # adopting an orphaned table that is right already would be a write for nothing
+    plan = diff(_left_behind(table, able), kernel.observe())
+    kernel.check(plan, now=clock())
+    return plan

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edged.addresses import Family, Prefix
+from edged.addresses import Family, Prefix, Range
+from edged.caps.lasting import Wanted
+from edged.config.caps import BulkCap
 from edged.marks import FlowClass
 from edged.policies.capping import CAPPED
 from edged.policies.caps import Caps
@@ -14,6 +17,7 @@ from edged.queueing.leases import CapSets
 from edged.queueing.tree import ClassId, Rate
 from edged.ruleset.nodes import Direction
 from edged.subscribers import Subscriber, Subscribers
+from edged.tracked import Tracked
 
 
 class Account(NamedTuple):
@@ -52,3 +56,22 @@ class Terms:
             return None
         bits = cap.down if direction is Direction.DOWN else cap.up
         return Rate(bits - bits % 8)  # the kernel counts whole bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BulkTerms:
+    """From when on a flow is a bulk transfer; `covered` are the addresses that caps cover, in order."""
+
+    caps: Caps
+    subscribers: Subscribers
+    covered: Mapping[Family, tuple[Range, ...]]
+
+    def wanted(self, flow: Tracked) -> Wanted | None:
+        """What makes it one; None where its subscriber's are not capped, or neither end is a subscriber's."""
+        for end in (flow.originator, flow.responder):
+            ranges = self.covered.get(flow.family, ())
+            place = bisect_right(ranges, end.address, key=lambda each: each.first) - 1
+            if place >= 0 and end.address in ranges[place]:
+                cap = self.caps.cap(FlowClass.BULK, self.subscribers.of(flow.family, end.address).plan)
+                return Wanted(cap.sustained, cap.lasting) if isinstance(cap, BulkCap) else None
+        return None

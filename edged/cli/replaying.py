@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edged.loader import Configuration
     from edged.replay.engine import Engine
     from edged.replay.expect import Expectation
-    from edged.replay.part import Part, Work
+    from edged.replay.part import Looking, Part, Work
     from edged.replay.sides import SideOf
 
 
@@ -35,7 +35,7 @@ def work(opened: ExitStack, how: How, configuration: Configuration, expected: tu
     from edged.replay.run import Replay
 
     replay = Replay(_engine(opened, how, configuration), _side_of(how, configuration))
-    return Work(replay, policies_of(configuration), expected, flows)
+    return Work(replay, policies_of(configuration), expected, _looking(configuration, expected, flows=flows))
 
 
 def parts(
@@ -64,6 +64,19 @@ def policies_of(configuration: Configuration) -> list[str]:
     from edged.policies import Mode
 
     return [each.settings.policy for each in configuration.policies if each.settings.mode is not Mode.OFF]
+
+
+def _looking(configuration: Configuration, expected: tuple[Expectation, ...], *, flows: bool) -> Looking | None:
+    """Whether to look into packets: that takes as long again as to judge them, and so it is done where the answer shows."""
+    from edged.policies import Caps, Mode
+    from edged.replay.filters import Wording, asks
+    from edged.replay.part import Looking
+
+    caps = (each.settings for each in configuration.policies if isinstance(each.settings, Caps))
+    is_capped = any(each.mode is not Mode.OFF for each in caps)
+    if flows or is_capped or any(asks(each.filter, Wording.CLASS) for each in expected):
+        return Looking(configuration.streaming_hosts, flows)
+    return None
 
 
 def _engine(opened: ExitStack, how: How, configuration: Configuration) -> Engine:

@@ -56,6 +56,8 @@ def _problems(error: ValidationError, model: type[BaseModel], document: Document
                 yield document.problem(Finding(path, message), document.key_mark(path))
             case "too_short" if each["input"]:
                 pass  # pydantic counts the entries that are right; the wrong ones are reported each by itself
+            case _ if path[-1:] == ("[key]",):  # pydantic's place for a key that is wrong by itself
+                yield document.problem(Finding(path[:-1], _reworded(each)), document.key_mark(path[:-1]))
             case _:
                 yield document.problem(Finding(path, _reworded(each)))
 
@@ -76,6 +78,12 @@ def _reworded(error: ErrorDetails) -> str:
             return f"expected a list, got {shown(value)}{hint}"
         case "model_type" | "dict_type" | "model_attributes_type":
             return f"expected keys and values, got {shown(value)}"
+        case "int_type" | "int_parsing":
+            return f"expected a whole number, got {shown(value)}"
+        case "greater_than_equal":
+            return f"expected at least {error['ctx']['ge']}, got {shown(value)}"
+        case "less_than_equal":
+            return f"expected at most {error['ctx']['le']}, got {shown(value)}"
         case "too_short":
             return f"expected at least one entry, got {shown(value)}"
         case _:

@@ -34,7 +34,7 @@ class CounterStatus(TypedDict):
 
     direction: str  # up | down
     family: str  # ipv4 | ipv6
-    verdict: str  # drop | reject | observe
+    verdict: str  # drop | reject | observe | shape
     packets: int
     bytes: int
 

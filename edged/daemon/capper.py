@@ -18,7 +18,7 @@ from edged.caps.shapers import Way, way
 from edged.caps.terms import Terms
 from edged.clock import Clock
 from edged.config.gateway import Gateway
-from edged.errors import EdgedError
+from edged.errors import EdgedError, KernelError
 from edged.kernel.leases import Leases
 from edged.kernel.tc import TrafficCapabilities, TrafficControl
 from edged.loader import Configuration
@@ -141,7 +141,7 @@ class Capper:
 
     def _take(self, configuration: Configuration | None) -> None:
         """Another configuration is in force: its caps, to the leases there are."""
-        caps = _caps(configuration)
+        caps = caps_in_force(configuration)
         if configuration is None or caps is None:
             self.release()
         else:
@@ -246,18 +246,25 @@ class Capper:
         """In this order a packet never meets a class that has not its rate yet."""
         if not changes:
             return
-        self._traffic.apply(self._on_devices(changes.rates))
+        self._change_classes(changes.rates)
         self._leases.apply(changes.steps)
-        self._traffic.apply(self._on_devices(changes.idle))
+        self._change_classes(changes.idle)
         self.state = replace(self.state, capped=self._book.count)
 
-    def _on_devices(self, states: Iterable[ClassState]) -> list[ChangeClass]:
-        return [
-            ChangeClass(shaper.device, each.classid, shaper.rate(each.state))
-            for each in states
-            for shaper in self._ways[each.direction].shapers
-            if shaper.device in self._made
-        ]
+    def _change_classes(self, states: Iterable[ClassState]) -> None:
+        """On the devices whose trees are whole; of the others, and of one that is gone meanwhile, the next look sees to it."""
+        by_device: dict[str, list[ChangeClass]] = {}
+        for each in states:
+            for shaper in self._ways[each.direction].shapers:
+                step = ChangeClass(shaper.device, each.classid, shaper.rate(each.state))
+                by_device.setdefault(shaper.device, []).append(step)
+        for device in by_device.keys() & self._made:
+            try:
+                self._traffic.apply(by_device[device])
+            except KernelError as error:
+                _log.warning("%s; the tree of %s is looked at anew", error, device)
+                self._made -= {device}
+                self._look_at = 0.0
 
     def _clear(self) -> None:
         """End every lease, those of the kernel that no book has too; classes go idle at the next look."""
@@ -290,7 +297,7 @@ class Capper:
         self.state = replace(self.state, trouble=str(error))
 
 
-def _caps(configuration: Configuration | None) -> Caps | None:
+def caps_in_force(configuration: Configuration | None) -> Caps | None:
     """The caps that are enforced, if any are."""
     for placed in configuration.policies if configuration is not None else ():
         if isinstance(placed.settings, Caps) and placed.settings.mode is Mode.ENFORCE:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.daemon.bulk import BulkWatch
 from edged.daemon.capper import Capper
 from edged.daemon.change import InWriter
 from edged.errors import EdgedError
@@ -24,6 +25,7 @@ from edged.queueing.tree import Rate
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
+BULK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 _PROGRAM = (sys.executable, "-I", "-m", "edged.inspectors")
 _UNKNOWN_LINE = Rate(100_000_000_000)  # what a device that tells no speed is taken for, so that its line slows nobody
@@ -39,10 +41,17 @@ class CapsWatch:
     """Ticks until cancelled; for one event loop. `configuration` tells what is in force, None where nothing is."""
 
     def __init__(
-        self, capper: Capper, in_writer: InWriter, configuration: Callable[[], Configuration | None], *, has_queues: bool
+        self,
+        capper: Capper,
+        bulk: BulkWatch,
+        in_writer: InWriter,
+        configuration: Callable[[], Configuration | None],
+        *,
+        has_queues: bool,
     ) -> None:
         self.trouble = ""  # why no flow is inspected
         self._capper = capper
+        self._bulk = bulk
         self._in_writer = in_writer
         self._configuration = configuration
         self._has_queues = has_queues
@@ -63,6 +72,7 @@ class CapsWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()
+        bulk_at = 0.0
         try:
             while True:
                 configuration = self._configuration()
@@ -71,6 +81,9 @@ class CapsWatch:
                     await asyncio.to_thread(self._inspect, configuration)
                     self._retry_at = loop.time() + _RETRY_SECONDS
                 await self._in_writer(lambda: self._capper.tick(configuration))  # noqa: B023  awaited at once
+                if loop.time() >= bulk_at:
+                    bulk_at = loop.time() + BULK_SECONDS
+                    await asyncio.to_thread(self._bulk.sample, configuration)
                 await asyncio.sleep(TICK_SECONDS)
         finally:
             if self._workers is not None:
@@ -100,7 +113,8 @@ def _wanted(configuration: Configuration | None) -> _Wanted | None:
         if isinstance(settings, Caps) and settings.mode is not Mode.OFF and any(settings.cap(each) for each in BY_CONTENT):
             assert configuration is not None  # noqa: S101  it has a policy
             marks = configuration.site().marks
-            return _Wanted(settings.queues, MarkFields(marks.inspected, marks.flow_class), b"")
+            hosts = "\n".join(sorted(configuration.streaming_hosts.suffixes)).encode()
+            return _Wanted(settings.queues, MarkFields(marks.inspected, marks.flow_class), hosts)
     return None
 
 

@@ -25,6 +25,7 @@ from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
+from edged.daemon.bulk import BulkWatch
 from edged.daemon.capper import Capper
 from edged.daemon.caps import CapsWatch, line_rate
 from edged.daemon.change import Answer
@@ -42,6 +43,7 @@ from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.kernel.events import LinkEvents, NftEvents
+from edged.kernel.flows import LinuxFlows
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
 from edged.kernel.tc import LinuxTrafficControl
@@ -98,7 +100,8 @@ class _Daemon:
             self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             self.sources = ListWatch(self.lists, self.changes, self.clock)
-            self.caps = CapsWatch(self.capper, self.in_writer, self.in_force, has_queues=self.capabilities.queue is not None)
+            bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
+            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, has_queues=has_queues)
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)

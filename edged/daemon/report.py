@@ -14,6 +14,7 @@ from edged import __version__
 from edged.control.messages import CounterStatus, Degraded, Drift, LayoutStatus, ListStatus, PolicyStatus, Status
 from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
+from edged.daemon.totals import over_classes
 from edged.interfaces import presence
 from edged.lists.book import Health
 from edged.loader import Configuration, PlacedPolicy
@@ -180,7 +181,7 @@ def _policy(placed: PlacedPolicy, view: View) -> PolicyStatus:
         policy=name,
         mode=placed.settings.mode.value,
         file=str(placed.places.at("policy")),
-        counters=[_counter(counter, value) for counter, value in view.totals.items() if counter.policy == name],
+        counters=[_counter(counter, value) for counter, value in over_classes(view.totals).items() if counter.policy == name],
     )
 
 

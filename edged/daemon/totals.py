@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from edged.errors import KernelError
@@ -78,3 +78,13 @@ class Totals:
                 self._totals.setdefault(name, _Total()).take(values[name])
             elif name in self._totals:
                 self._totals[name].take(_NOTHING)
+
+
+def over_classes(values: Mapping[Counter, CounterValue]) -> Mapping[Counter, CounterValue]:
+    """The same with the classes of a policy added up."""
+    sums: dict[Counter, CounterValue] = {}
+    for counter, value in values.items():
+        whole = replace(counter, flow_class="")
+        before = sums.get(whole, _NOTHING)
+        sums[whole] = CounterValue(before.packets + value.packets, before.bytes + value.bytes)
+    return sums

@@ -8,21 +8,105 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 from edged.errors import KernelError
 from edged.kernel import uapi
-from edged.kernel.attrs import attribute, be32
+from edged.kernel.attrs import NESTED, attribute, be32
 from edged.kernel.messages import Reply, pack, refusal, unpack
 from edged.kernel.namespace import open_nftables
+from edged.kernel.uapi import CtAttr
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET = _SUBSYSTEM | 0, _SUBSYSTEM | 1  # IPCTNL_MSG_CT_*
-_TUPLE_ORIG, _MARK, _ZONE, _MARK_MASK = 1, 8, 18, 21  # CTA_*
 _AT_ONCE = 200  # changes in one datagram: their refusals fit into the receive buffer
 _BUFFER_SIZE = 256 * 1024
 _PASSES = 20
 _ANSWER_SECONDS = 10
+
+
+class Name(NamedTuple):
+    """What ctnetlink finds a connection by: the NFPROTO_* of its family, and the attributes of its original tuple and zone."""
+
+    family: int
+    key: bytes
+
+
+class Conntrack:
+    """A netlink socket to ctnetlink, for one thread at a time; after an error it is good for nothing more."""
+
+    def __init__(self, netns: str | None = None) -> None:
+        """Open one in the present or the named network namespace. Raises KernelError."""
+        self._socket = open_nftables(netns)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
+        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
+        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        self._socket.close()
+
+    def carrying(self, mask: int, value: int) -> Iterator[Reply]:
+        """The connections whose marks hold `value` in the bits `mask`, of both families; the kernel chooses. Raises KernelError.
+
+        A table that is resized meanwhile can hide some, or show some twice.
+        """
+        body = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
+        self._send(pack(_GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, 1, body, family=uapi.NFPROTO_UNSPEC))
+        while True:
+            for reply in unpack(self._buffer[: self._receive(0)]):
+                if reply.kind == uapi.NLMSG_DONE:
+                    return
+                if reply.kind == uapi.NLMSG_ERROR:
+                    refused = refusal(reply)
+                    raise _failed(refused.errno if refused else 0)
+                yield reply
+
+    def set_marks(self, connections: Sequence[Name], mask: int, value: int) -> None:
+        """Set the bits `mask` of their marks to `value`; a connection that is gone has no mark either.
+
+        Raises KernelError, and ValueError where `value` has other bits than `mask`: the kernel would flip those
+        (ctnetlink_change_mark).
+        """
+        if value & ~mask:
+            raise ValueError(f"not within {mask:#x}: {value:#x}")
+        change = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
+        for first in range(0, len(connections), _AT_ONCE):
+            some = connections[first : first + _AT_ONCE]
+            self._send(b"".join(pack(_NEW, uapi.NLM_F_REQUEST, 1, key + change, family=family) for family, key in some))
+            self._raise_refusals()
+
+    def _raise_refusals(self) -> None:
+        """The kernel answers before send returns, and only where it refuses."""
+        while size := self._receive(socket.MSG_DONTWAIT):
+            for reply in unpack(self._buffer[:size]):
+                refused = refusal(reply) if reply.kind == uapi.NLMSG_ERROR else None
+                if refused is not None and refused.errno != errno.ENOENT:
+                    raise _failed(refused.errno)
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._socket.send(message)
+        except OSError as failed:
+            raise _failed(failed.errno or 0) from failed
+
+    def _receive(self, flags: int) -> int:
+        try:
+            return self._socket.recv_into(self._buffer, 0, flags)
+        except BlockingIOError:
+            if flags:
+                return 0
+            raise _failed(errno.EAGAIN) from None
+        except OSError as failed:
+            raise _failed(failed.errno or 0) from failed
+
+
+def key_of(fields: Mapping[int, bytes]) -> bytes:
+    """What a connection with these attributes is found by again."""
+    key = attribute(CtAttr.TUPLE_ORIG | NESTED, fields.get(CtAttr.TUPLE_ORIG, b""))
+    return key + attribute(CtAttr.ZONE, fields[CtAttr.ZONE]) if CtAttr.ZONE in fields else key
 
 
 def void_mark(netns: str | None, mask: int, value: int) -> int:
@@ -31,73 +115,18 @@ def void_mark(netns: str | None, mask: int, value: int) -> int:
     Returns when a pass over all connections has found none: a table that is resized meanwhile can hide some from one pass.
     """
     changed = 0
-    with open_nftables(netns) as opened:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
-        opened.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_CAP_ACK, 1)
+    with closing(Conntrack(netns)) as conntrack:
         for _ in range(_PASSES):
-            found = list(_carrying(opened, mask, value))
+            found = [Name(each.family, key_of(each.attributes)) for each in conntrack.carrying(mask, value)]
             if not found:
                 return changed
             changed += len(found)
-            for first in range(0, len(found), _AT_ONCE):
-                _clear(opened, found[first : first + _AT_ONCE], mask)
+            conntrack.set_marks(found, mask, 0)
     raise KernelError(f"connections keep appearing with mark {value:#x}, which edged does not write: who else uses its `marks`?")
 
 
-def _carrying(opened: socket.socket, mask: int, value: int) -> Iterator[Reply]:
-    body = be32(_MARK, value) + be32(_MARK_MASK, mask)
-    _send(opened, pack(_GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, 1, body, family=uapi.NFPROTO_UNSPEC))
-    buffer = memoryview(bytearray(_BUFFER_SIZE))
-    while True:
-        for reply in unpack(buffer[: _receive(opened, buffer, 0)]):
-            if reply.kind == uapi.NLMSG_DONE:
-                return
-            if reply.kind == uapi.NLMSG_ERROR:
-                refused = refusal(reply)
-                raise _unreadable(refused.errno if refused else 0)
-            yield reply
-
-
-def _clear(opened: socket.socket, connections: list[Reply], mask: int) -> None:
-    """Zero the bits; a connection that has ended meanwhile has no mark any more either."""
-    _send(opened, b"".join(_cleared(connection, mask, number) for number, connection in enumerate(connections, start=2)))
-    buffer = memoryview(bytearray(_BUFFER_SIZE))
-    while size := _receive(opened, buffer, socket.MSG_DONTWAIT):
-        for reply in unpack(buffer[:size]):
-            refused = refusal(reply) if reply.kind == uapi.NLMSG_ERROR else None
-            if refused is not None and refused.errno != errno.ENOENT:
-                raise _unreadable(refused.errno)
-
-
-def _cleared(connection: Reply, mask: int, sequence: int) -> bytes:
-    fields = connection.attributes
-    who = attribute(_TUPLE_ORIG | 0x8000, fields.get(_TUPLE_ORIG, b""))
-    if _ZONE in fields:
-        who += attribute(_ZONE, fields[_ZONE])
-    body = who + be32(_MARK, 0) + be32(_MARK_MASK, mask)
-    return pack(_NEW, uapi.NLM_F_REQUEST, sequence, body, family=connection.family)
-
-
-def _send(opened: socket.socket, message: bytes) -> None:
-    try:
-        opened.send(message)
-    except OSError as failed:
-        raise _unreadable(failed.errno or 0) from failed
-
-
-def _receive(opened: socket.socket, buffer: memoryview, flags: int) -> int:
-    try:
-        return opened.recv_into(buffer, 0, flags)
-    except BlockingIOError:
-        if flags:
-            return 0
-        raise _unreadable(errno.EAGAIN) from None
-    except OSError as failed:
-        raise _unreadable(failed.errno or 0) from failed
-
-
-def _unreadable(number: int) -> KernelError:
+def _failed(number: int) -> KernelError:
     hint = "; the module nf_conntrack_netlink may be missing" if number in (errno.EOPNOTSUPP, errno.EINVAL) else ""
     said = errno.errorcode.get(number, str(number))
-    text = f"the marks of connections cannot be changed ({said}){hint}; what was in force stays in force"
+    text = f"the marks of connections cannot be read or changed ({said}){hint}; what was in force stays in force"
     return KernelError(text, errno=number)

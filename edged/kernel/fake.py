@@ -15,11 +15,13 @@ from edged.kernel.encode import chains_to_empty
 from edged.kernel.fakesets import StepRefusedError
 from edged.kernel.faketable import FakeTable
 from edged.kernel.probe import FEATURES
-from edged.kernel.refusals import commit_refused, ruleset_changed, stale_where_time_ran_out
+from edged.kernel.refusals import commit_refused, rule_label, ruleset_changed, stale_where_time_ran_out
 from edged.marks import in_field
 from edged.ruleset import plan as steps
+from edged.ruleset.nodes import Queue, QueueForm
 from edged.ruleset.observed import CounterValue, Observed, Ownership
 from edged.ruleset.plan import Lock, Plan, Step, describe
+from edged.ruleset.tree import Chain
 
 
 @dataclass
@@ -177,6 +179,8 @@ class _Transaction:
             case steps.VoidGeneration():
                 pass  # the connections', not the table's
             case _:
+                if isinstance(step, steps.FillChain):
+                    self._refuse_unknown_queues(step.chain)
                 has_changed = self._writable().execute(step, self._host.now, now)
                 self.has_changed = self.has_changed or has_changed
 
@@ -194,6 +198,13 @@ class _Transaction:
         if self._host.missing_features.intersection(wanted):
             raise StepRefusedError(errno.EOPNOTSUPP)
         self.table, self.has_changed = FakeTable(lock, None if lock is Lock.NONE else self._port), True
+
+    def _refuse_unknown_queues(self, chain: Chain) -> None:
+        """An expression or target that the kernel was built without is not found."""
+        feature = {QueueForm.EXPRESSION: "queue", QueueForm.TARGET: "queue_target"}
+        for rule in chain.rules:
+            if isinstance(rule.then, Queue) and feature[rule.then.form] in self._host.missing_features:
+                raise StepRefusedError(errno.ENOENT, rule_label(chain, rule))
 
     def _writable(self) -> FakeTable:
         if self.table is None:

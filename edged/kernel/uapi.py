@@ -1,4 +1,4 @@
-"""Numbers of the kernel's netlink interface: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h."""
+"""Numbers of the kernel's netlink: linux/netlink.h; of linux/netfilter/: nfnetlink.h, nf_tables.h, nfnetlink_conntrack.h."""
 
 from __future__ import annotations
 
@@ -193,3 +193,24 @@ class FlowtableAttr:
     HOOK_NUM: Final = 1
     HOOK_PRIORITY: Final = 2
     HOOK_DEVS: Final = 3
+
+
+class CtAttr:
+    """CTA_*, and by what they are in: CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*, CTA_COUNTERS_*."""
+
+    TUPLE_ORIG: Final = 1
+    TUPLE_REPLY: Final = 2
+    MARK: Final = 8
+    COUNTERS_ORIG: Final = 9
+    COUNTERS_REPLY: Final = 10
+    ID: Final = 12
+    ZONE: Final = 18
+    MARK_MASK: Final = 21
+    TUPLE_IP: Final = 1
+    TUPLE_PROTO: Final = 2
+    IP_V4_SRC: Final = 1
+    IP_V6_SRC: Final = 3
+    PROTO_NUM: Final = 1
+    PROTO_SRC_PORT: Final = 2
+    COUNTERS_PACKETS: Final = 1
+    COUNTERS_BYTES: Final = 2

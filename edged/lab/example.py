@@ -17,6 +17,7 @@ from edged.interfaces import fits
 from edged.lab.topology import DYNAMIC, OPEN_RESOLVER, STATIC, STRANGER
 from edged.lists.book import sources_of
 from edged.loader import load
+from edged.policies import Caps
 
 if TYPE_CHECKING:
     from edged.loader import Configuration
@@ -53,11 +54,13 @@ def write_configuration(source: Path, folder: Path) -> Configuration:
 
 
 def _beside(configuration: Configuration) -> Iterator[str]:
-    """What lies beside edged.yaml and is, or holds, a list, by its name there."""
+    """What lies beside edged.yaml and is, or holds, a list or the names of hosts, by its name there."""
     home = configuration.path.parent
-    for source in sources_of(configuration):
-        if source.path is not None and source.path.is_relative_to(home):
-            yield source.path.relative_to(home).parts[0]
+    lists = [source.path for source in sources_of(configuration)]
+    hosts = [each.settings.streaming_hosts for each in configuration.policies if isinstance(each.settings, Caps)]
+    for path in (*lists, *hosts):
+        if path is not None and path.is_relative_to(home):
+            yield path.relative_to(home).parts[0]
 
 
 def _suits(configuration: Configuration) -> None:

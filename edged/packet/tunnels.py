@@ -31,6 +31,7 @@ DEEPEST = 8
 
 _GTP_U, _VXLAN = 2152, 4789
 _G_PDU = 255
+TUNNEL_PORTS = frozenset((_GTP_U, _VXLAN))  # a UDP packet with none of them is no tunnel's
 
 
 class Encapsulation(Enum):

@@ -51,7 +51,7 @@ from edged.ruleset.nodes import (
     Verdict,
 )
 from edged.ruleset.sets import AnySet, Holds, LiveSet
-from edged.ruleset.tree import Chain, Counter, Hook, Rule
+from edged.ruleset.tree import SHAPED, Chain, Counter, Hook, Rule
 
 CAPPED = (FlowClass.P2P, FlowClass.STREAMING, FlowClass.BULK)
 BY_CONTENT = (FlowClass.P2P, FlowClass.STREAMING)
@@ -234,7 +234,7 @@ class _Heavy:
         lease = HasLease(near, family, self._live(Holds.CLASS, family).name)
         over = OverLimit(near, family, self._live(Holds.LIMIT, family).name)
         remember = Remember(near, family, self._live(Holds.NOTHING, family).name, REMEMBERED_SECONDS)
-        yield _rule(f"{chain}.lease.{family.value}", (lease,), Accept(), origin, self._counter(family, "shape"))
+        yield _rule(f"{chain}.lease.{family.value}", (lease,), Accept(), origin, self._counter(family, SHAPED))
         yield _rule(f"{chain}.limit.{family.value}", (over,), Drop(), origin, self._counter(family, "drop"))
         yield _rule(f"{chain}.wanted.{family.value}", (member,), remember, origin)
 

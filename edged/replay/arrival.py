@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from edged.inspect.sight import TrafficClass
 from edged.packet.layers import Decoded
-
-TrafficClass: TypeAlias = Literal["p2p", "streaming", "bulk"]
 
 
 class Side(StrEnum):
@@ -23,7 +22,7 @@ class Arrival(NamedTuple):
     """An IP packet of a capture, as it comes to the gateway.
 
     `capture` is the capture's name as it was given; `number` counts its frames from 1; `nanoseconds` are since the epoch;
-    `decoded` was read from `data`; `class_` is what its flow is known as by now.
+    `decoded` was read from `data`; `class_` is what its flow is known as by now, where that was asked for.
     """
 
     capture: str

@@ -68,6 +68,7 @@ _WORDS: Mapping[Wording, Callable[[Judged], str | None]] = {
     Wording.RULE: attrgetter("judgement.rule"),
     Wording.SIDE: attrgetter("arrival.side"),
     Wording.CAPTURE: attrgetter("arrival.capture"),
+    Wording.CLASS: attrgetter("arrival.class_"),
 }
 _FLAGS: Mapping[Flag, int] = {Flag.FIN: 0x01, Flag.SYN: 0x02, Flag.RST: 0x04, Flag.ACK: 0x10}
 

@@ -15,6 +15,7 @@ from edged.config.gateway import PoolName
 from edged.config.problem import nearest
 from edged.config.scalars import PrefixValue
 from edged.config.validate import word_expected
+from edged.inspect.sight import TrafficClass
 from edged.policies import POLICIES
 from edged.replay.filter_tokens import Kind, Token
 from edged.replay.filters import Number, Wording
@@ -149,6 +150,8 @@ def word(field: Wording, token: Token) -> str:
             return _one_of(field, token, tuple(each.value for each in Verdict))
         case Wording.SIDE:
             return _one_of(field, token, SIDES)
+        case Wording.CLASS:
+            return _one_of(field, token, tuple(each.value for each in TrafficClass))
         case Wording.POLICY:
             return _one_of(field, token, POLICY_NAMES)
         case Wording.RULE if not RULE_PLACE.fullmatch(token.text):

@@ -18,6 +18,8 @@
                                                  the packet's number in its capture
     tcp.flags.syn .ack .rst .fin frag            == != with 0 and 1, or by themselves
     verdict policy rule side capture             == != in, with a word or a "text"; rule is a text "file:line"
+    class                                        == != in, with p2p streaming: what the packet's flow is known as by then, as
+                                                 `--packets` has it; a packet that a policy stopped has none
 
 Numbers are decimal or hexadecimal (0x19). `ip` is IPv4 and `ip6` IPv6, as in tcpdump; `icmp` is ICMP or ICMPv6.
 A test of a field that the packet does not have is false, with `!=` and `not in` too: `tcp.dport != 25` asks for TCP, while
@@ -32,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from edged.addresses import Family, Range
 
@@ -78,6 +80,7 @@ class Wording(StrEnum):
     RULE = "rule"
     SIDE = "side"
     CAPTURE = "capture"
+    CLASS = "class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +140,18 @@ class Some:
 
 
 Filter: TypeAlias = NumberIn | AddressIn | FlagIs | WordIn | Not | Every | Some
+
+
+def asks(of: Filter, field: Wording) -> bool:
+    """Whether the filter asks for that field anywhere."""
+    match of:
+        case WordIn(asked):
+            return asked is field
+        case Not(part):
+            return asks(part, field)
+        case Every(parts) | Some(parts):
+            return any(asks(part, field) for part in parts)
+        case NumberIn() | AddressIn() | FlagIs():
+            return False
+        case _:
+            assert_never(of)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from edged.addresses import Family
+from edged.inspect.sight import TrafficClass
 from edged.packet.layers import Decoded
-from edged.packet.tunnels import innermost
 from edged.replay.verdict import Judged, Verdict
 from edged.replay.writers import FlowRow
 
@@ -15,10 +15,11 @@ _PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6", 132: "sctp", 47: "gr
 _GRAVITY = {Verdict.ACCEPT: 0, Verdict.DROP: 1, Verdict.REJECT: 2}
 
 _End = tuple[int, int]
+Key = tuple[Family, int | None, _End, _End]
 
 
 class _Flow:
-    __slots__ = ("client", "first", "octets", "packets", "policy", "server", "verdict")
+    __slots__ = ("class_", "client", "first", "host", "octets", "packets", "policy", "server", "verdict")
 
     def __init__(self, first: int, client: _End, server: _End) -> None:
         self.first = first
@@ -28,34 +29,36 @@ class _Flow:
         self.octets = 0
         self.verdict = Verdict.ACCEPT
         self.policy = ""
+        self.class_: TrafficClass | None = None
+        self.host: str | None = None
 
 
 class Flows:
     """Collects the flows of the capture at that place among those given; whoever sends first is the client.
 
-    The verdict of a flow is the gravest of its packets'.
+    The verdict of a flow is the gravest of its packets', and its class and host name are the last that were told.
     """
 
     def __init__(self, place: int, file: str) -> None:
-        self._flows: dict[tuple[Family, int | None, _End, _End], _Flow] = {}
+        self._flows: dict[Key, _Flow] = {}
         self._place = place
         self._file = file
 
-    def take(self, judged: Judged) -> None:
-        """A packet that was judged."""
+    def take(self, judged: Judged, packet: Decoded, host: str | None) -> None:
+        """A packet that was judged, the subscriber's packet that it is or holds, and the host that its flow asks for."""
         arrival, (verdict, policy, _, _) = judged
-        packet = innermost(arrival.decoded, arrival.data).packet
-        if not isinstance(packet, Decoded):
-            packet = arrival.decoded
-        one, other = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
-        key = (packet.family, packet.protocol, *((one, other) if one < other else (other, one)))
+        key = key_of(packet)
         flow = self._flows.get(key)
         if flow is None:
-            flow = self._flows[key] = _Flow(arrival.number, one, other)
+            client, server = _ends(packet)
+            flow = self._flows[key] = _Flow(arrival.number, client, server)
         flow.packets += 1
         flow.octets += arrival.decoded.length
         if _GRAVITY[verdict] > _GRAVITY[flow.verdict]:
             flow.verdict, flow.policy = verdict, policy or ""
+        # another connection of the same ends, or the rest of one, that tells nothing takes nothing back
+        flow.class_ = arrival.class_ or flow.class_
+        flow.host = host or flow.host
 
     def rows(self) -> Iterator[FlowRow]:
         """A row a flow, in the order of their first packets."""
@@ -69,10 +72,20 @@ class Flows:
                 cport=flow.client[1],
                 server=str(address(flow.server[0])),
                 sport=flow.server[1],
-                class_="other",
-                hostname="",
+                class_=flow.class_ or "other",
+                hostname=flow.host,
                 policy=flow.policy,
                 verdict=flow.verdict,
                 packets=flow.packets,
                 octets=flow.octets,
             )
+
+
+def key_of(packet: Decoded) -> Key:
+    """What the packets of a flow have in common, in both directions."""
+    one, other = _ends(packet)
+    return (packet.family, packet.protocol, one, other) if one < other else (packet.family, packet.protocol, other, one)
+
+
+def _ends(packet: Decoded) -> tuple[_End, _End]:
+    return (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)

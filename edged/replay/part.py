@@ -12,8 +12,18 @@ from edged.replay.report import Summary
 from edged.replay.run import Progress, Replay, Take, untold
 
 if TYPE_CHECKING:
+    from edged.replay.classes import Classifier
     from edged.replay.expect import Counts, Expectation
+    from edged.replay.flows import Flows
     from edged.replay.writers import FlowRow
+    from edged.sources.hosts import Hosts
+
+
+class Looking(NamedTuple):
+    """What flows are is to be told: `hosts` are streaming services, and with `rows` there is a row for each flow."""
+
+    hosts: Hosts
+    rows: bool
 
 
 class Part(NamedTuple):
@@ -36,7 +46,7 @@ class Work:
     replay: Replay
     in_force: Sequence[str]
     expectations: tuple[Expectation, ...] = ()
-    flows: bool = False
+    looking: Looking | None = None
 
     def part(self, place: int, path: Path, packets: Path | None = None, progress: Progress = untold) -> Part:
         """The part of the capture that is at that place among those given; its packets' verdicts are put behind that file's end.
@@ -55,14 +65,20 @@ class Work:
 
                 expectations = Expectations(self.expectations)
                 takers.append(expectations.feed)
-            if self.flows:
-                from edged.replay.flows import Flows  # noqa: PLC0415
-
-                flows = Flows(place, path.name)
-                takers.append(flows.take)
-            damage = self.replay.run(path, summary, takers, progress)
+            flows, classifier = self._classifier(place, path.name)
+            damage = self.replay.run(path, summary, takers, progress, classifier)
         counts = expectations.counts if self.expectations else ()
-        return Part(summary, damage, counts, tuple(flows.rows()) if self.flows else ())
+        return Part(summary, damage, counts, tuple(flows.rows()) if flows is not None else ())
+
+    def _classifier(self, place: int, name: str) -> tuple[Flows | None, Classifier | None]:
+        """Who tells what the flows of that capture are, and who collects them; neither where nobody wants to know."""
+        if self.looking is None:
+            return None, None
+        from edged.replay.classes import Classifier  # noqa: PLC0415
+        from edged.replay.flows import Flows  # noqa: PLC0415
+
+        flows = Flows(place, name) if self.looking.rows else None
+        return flows, Classifier(self.looking.hosts, flows)
 
 
 def appended(path: Path) -> TextIO:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field
 
-from edged.replay.arrival import TrafficClass
+from edged.inspect.sight import TrafficClass
 from edged.replay.verdict import Judged, Verdict
 
 OBSERVE = "observe"
@@ -30,7 +30,7 @@ class Summary:
     - `verdicts`: packets by capture and verdict
     - `unparsed_by`: packets in which no IP packet was found, by capture and reason
     - `policies`: by policy, packets by what it did: drop, reject, observe
-    - `classes`: the classes that were seen
+    - `classes`: the classes that were looked for: their flows, and the packets from the one on that told what the flow is
     """
 
     engine: str
@@ -73,9 +73,9 @@ class Summary:
         """Count packets that were not judged, as no IP packet was found in them."""
         self.unparsed_by[capture, reason] += packets
 
-    def add_flow(self, class_: TrafficClass) -> None:
-        """Count a flow of a class."""
-        self._class(class_).flows += 1
+    def add_flows(self, class_: TrafficClass, flows: int) -> None:
+        """Count flows of a class, none too: it was looked for."""
+        self._class(class_).flows += flows
 
     @property
     def unparsed(self) -> int:
@@ -94,7 +94,7 @@ class Summary:
     def document(self, seconds: float | None = None) -> dict[str, object]:
         """The object that --json prints; without `seconds` the same captures give the same object every time.
 
-        `classes` holds only what was seen: where nothing was classified, nothing is said to be absent.
+        `classes` is empty where none was looked for, rather than that all are said to be absent.
         """
         document: dict[str, object] = {
             "schema": "edged/v1/replay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
@@ -14,6 +14,9 @@ from edged.replay.readers import Capture, open_capture
 from edged.replay.report import Summary
 from edged.replay.sides import SideOf
 from edged.replay.verdict import Judged
+
+if TYPE_CHECKING:
+    from edged.replay.classes import Classifier
 
 Take = Callable[[Judged], None]
 Progress = Callable[[int, float], None]  # so many packets of the capture, and how much of its file, from 0 to 1
@@ -31,19 +34,30 @@ class Replay(NamedTuple):
     engine: Engine
     side_of: SideOf
 
-    def run(self, path: Path, summary: Summary, takers: Sequence[Take] = (), progress: Progress = untold) -> str:
-        """Judge every packet of a capture; what it ended with, if it could be read in part only.
+    def run(
+        self,
+        path: Path,
+        summary: Summary,
+        takers: Sequence[Take] = (),
+        progress: Progress = untold,
+        classifier: Classifier | None = None,
+    ) -> str:
+        """Judge every packet of a capture, and tell its class; what it ended with, if it could be read in part only.
 
         Raises CaptureUnreadable, EdgedError.
         """
         name, add = str(path), summary.add
         with open_capture(path) as capture:
-            for judged in self.engine.judge(self._arrivals(name, capture, summary)):
+            packets = self.engine.judge(self._arrivals(name, capture, summary))
+            for judged in packets if classifier is None else classifier.classed(packets):
                 add(judged)
                 for take in takers:
                     take(judged)
                 if not judged.arrival.number & _SPOKEN_EVERY - 1:
                     progress(judged.arrival.number, capture.done)
+        if classifier is not None:
+            for class_, flows in classifier.flows.items():
+                summary.add_flows(class_, flows)
         damage = capture.damage
         return f"{name}: {damage.message}, at byte {damage.offset}; what stands before was read" if damage else ""
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TextIO
 
+from edged.inspect.sight import TrafficClass
 from edged.replay.printable import printable
 from edged.replay.verdict import Judged
 
@@ -66,7 +67,7 @@ class FlowRow(NamedTuple):
     cport: int
     server: str
     sport: int
-    class_: Literal["p2p", "streaming", "other"]
+    class_: TrafficClass | Literal["other"]
     hostname: str | None
     policy: str | None
     verdict: str

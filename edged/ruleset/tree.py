@@ -32,6 +32,9 @@ _ON = Continue()
 _HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: Holds.LIMIT, Remember: Holds.NOTHING}
 
 
+SHAPED = "shape"  # the verdict on a packet that is not stopped, but put into its subscriber's tc class
+
+
 @dataclass(frozen=True, slots=True)
 class Counter:
     """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics."""
@@ -39,7 +42,7 @@ class Counter:
     policy: str
     direction: Direction
     family: Family
-    verdict: str  # drop | reject | observe | shape
+    verdict: str  # drop | reject | observe | SHAPED
     flow_class: str = ""  # of a policy that has several classes
 
     @property

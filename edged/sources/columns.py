@@ -13,7 +13,8 @@ import numpy as np
 
 from edged.sources.gather import BATCH, Gatherer
 from edged.sources.lines import LONGEST_LINE, Block
-from edged.sources.parsed import ListRefused, Reason, shown
+from edged.sources.parsed import ListRefused, Reason
+from edged.sources.showing import shown
 
 # a quotation mark that is left open would make one record of the rest of the file
 _LONGEST_RECORD = 2 * LONGEST_LINE

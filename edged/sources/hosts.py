@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edged.sources.parsed import shown
+from edged.sources.showing import shown
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 class Hosts:
     """Host names by their suffixes, each in lower case and without a dot at its ends."""
 
-    suffixes: frozenset[str]
+    suffixes: frozenset[str] = frozenset()
 
     def covers(self, name: str) -> bool:
         """Whether the name, in lower case, is one of the suffixes or below one."""
@@ -61,8 +61,8 @@ def parse_hosts(data: bytes) -> ParsedHosts:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        return ParsedHosts(Hosts(frozenset()), (BadHost(line, column, "expected UTF-8"),))
-    public = _public_suffixes()
+        return ParsedHosts(Hosts(), (BadHost(line, column, "expected UTF-8"),))
+    public = _public_suffixes(encoded=b"xn--" in data.lower())
     first: dict[str, int] = {}
     bad: list[BadHost] = []
     for number, whole in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -80,11 +80,14 @@ def parse_hosts(data: bytes) -> ParsedHosts:
     return ParsedHosts(Hosts(frozenset(first)), tuple(bad))
 
 
-def _public_suffixes() -> PublicSuffixList:
-    """The public suffixes, those of the private section too: below `akamaihd.net` is everybody."""
+def _public_suffixes(*, encoded: bool) -> PublicSuffixList:
+    """The public suffixes, those of the private section too: below `akamaihd.net` is everybody.
+
+    `encoded`: those that are not ASCII by their A-labels too, which takes four times as long.
+    """
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  reading the list takes a good while
 
-    return PublicSuffixList()
+    return PublicSuffixList(accept_encoded_idn=encoded)
 
 
 def _too_wide(name: str, public: PublicSuffixList) -> str:

@@ -13,8 +13,6 @@ from edged.addresses import Family
 from edged.errors import EdgedError, ExitCode
 from edged.packed import Entries
 
-_LONGEST_SHOWN = 60
-
 
 class Reason(StrEnum):
     """Why a list is refused; a metric's label."""
@@ -78,8 +76,3 @@ def _distinct(entries: Entries) -> int:
     addresses, lengths = entries.addresses, entries.lengths
     changes = (addresses[1:] != addresses[:-1]) | (lengths[1:] != lengths[:-1])
     return min(len(entries), 1) + int(np.count_nonzero(changes))
-
-
-def shown(text: str) -> str:
-    """Text from a list on one line, short and harmless to a terminal."""
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}...")

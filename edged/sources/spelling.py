@@ -7,7 +7,7 @@ import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from edged.addresses import Family
-from edged.sources.parsed import shown
+from edged.sources.showing import shown
 
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){3}")
 _WITH_PORT = re.compile(r"([0-9.]+|\[[0-9A-Fa-f:.]*\]):[0-9]+")

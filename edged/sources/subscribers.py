@@ -20,8 +20,8 @@ from edged.addresses import Family
 from edged.packed import Entries, numbers
 from edged.sources.gather import BATCH, Gatherer
 from edged.sources.lines import LONGEST_LINE
-from edged.sources.parsed import shown
 from edged.sources.records import BadRecord, BadText, decoded, fields, texts
+from edged.sources.showing import shown
 from edged.sources.spelling import written
 from edged.subscribers import Rows
 

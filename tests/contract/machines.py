@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from typing import Protocol
 from edged.addresses import Address
 from edged.kernel import Kernel
 from edged.kernel.fake import FakeHost, FakeKernel
-from edged.kernel.faketable import FakePrefixSet
+from edged.kernel.fakesets import FakeLiveSet, FakePrefixSet
 from edged.kernel.linux import LinuxKernel
 from edged.lab import netns
 from edged.packed import Keys
@@ -52,6 +53,12 @@ class Machine(Protocol):
 
     def swap(self, name: str, gone: Sequence[Address], new: Sequence[Address]) -> None:
         """A stranger takes addresses out of a set and puts others in."""
+
+    def grant(self, name: str, address: Address, minor: int) -> None:
+        """The lease book gives an address the tc class 1:<minor>, by the map of that name."""
+
+    def granted(self, name: str) -> dict[Address, int]:
+        """Who has which class by that map."""
 
     def connect_marked(self, marks: Sequence[int]) -> None:
         """Connections that carry these marks, of both families in turn."""
@@ -109,6 +116,20 @@ class FakeMachine:
         assert self.host.table is not None
         held = self.host.table.sets[name]
         assert isinstance(held, FakePrefixSet)
+        return held
+
+    def grant(self, name: str, address: Address, minor: int) -> None:
+        self._live(name).elements[int(address)] = minor
+        self.host.commit_elsewhere()
+
+    def granted(self, name: str) -> dict[Address, int]:
+        held = self._live(name)
+        return {held.made.family.address(key): int(str(minor)) for key, minor in held.elements.items()}
+
+    def _live(self, name: str) -> FakeLiveSet:
+        assert self.host.table is not None
+        held = self.host.table.sets[name]
+        assert isinstance(held, FakeLiveSet)
         return held
 
     def connect_marked(self, marks: Sequence[int]) -> None:
@@ -192,6 +213,13 @@ class LinuxMachine:
         for word, some in (("delete", gone), ("add", new)):
             if some:
                 self.nft(f"{word} element inet edged {name} {{ {', '.join(map(str, some))} }}")
+
+    def grant(self, name: str, address: Address, minor: int) -> None:
+        self.nft(f"add element inet edged {name} {{ {address} : 1:{minor:x} }}")
+
+    def granted(self, name: str) -> dict[Address, int]:
+        listed = self.run("nft", "list", "map", "inet", "edged", name).stdout
+        return {ip_address(key): int(minor, 16) for key, minor in re.findall(r"([0-9a-f.:]+) : 1:([0-9a-f]+)", listed)}
 
     def connect_marked(self, marks: Sequence[int]) -> None:
         chain = "type filter hook output priority 0\n meta mark != 0 ct mark set meta mark\n"

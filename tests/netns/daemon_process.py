@@ -84,7 +84,7 @@ class Daemon:
         self.host = host
         self.folder = Path(mkdtemp(prefix="edged-test-"))
         self.folder.chmod(0o755)
-        for name in ("rules.d", "lists"):
+        for name in ("rules.d", "lists", "hosts"):
             shutil.copytree(SHIPPED / name, self.folder / name)
         self.config = self.folder / "edged.yaml"
         self.config.write_text(CONFIG)

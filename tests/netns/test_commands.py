@@ -24,6 +24,7 @@ from edged.lists.offline import in_force
 from edged.loader import load
 from edged.ruleset.render import render
 from edged.state import Pending, StateFolder
+from tests.netns.queue import as_known_here
 from tests.unit.cli.commands import copy_example
 
 NUMBER = count()
@@ -158,7 +159,7 @@ def test_what_root_leaves_in_the_state_folder_is_the_daemons(gateway: Gateway) -
 
 def test_render_is_what_the_kernel_is_asked_for(gateway: Gateway) -> None:
     text = gateway.edged("render")
-    assert gateway.run("nft", "-c", "-f", "-", stdin=text).returncode == 0
+    assert gateway.run("nft", "-c", "-f", "-", stdin=as_known_here(text)).returncode == 0
     now = int(time.time())
     expected = render(in_force(load(gateway.path, now=datetime.now(UTC))).table(now), now).splitlines()
     changed = [line for line in text.splitlines() if line not in expected and not line.startswith("#") and "timeout" not in line]

@@ -19,18 +19,21 @@ MAY_KNOW = {
     "fetch": {"errors", "privileges"},
     "privileges": set(),
     "marks": set(),
+    "tracked": {"addresses"},
     "packed": {"addresses"},
     "sources": {"addresses", "errors", "packed", "subscribers"},
     "interfaces": set(),
     "ruleset": {"addresses", "errors", "interfaces", "marks", "origin", "packed", "packet"},
     "packet": {"addresses", "ruleset"},
     "queueing": {"addresses", "ruleset"},
+    "caps": {"addresses", "config", "interfaces", "marks", "policies", "queueing", "ruleset", "subscribers", "tracked"},
     "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "marks", "origin"},
     "policies": {"addresses", "config", "marks", "origin", "packed", "ruleset"},
-    "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset"},
+    "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
-    "loader": {"addresses", "config", "errors", "origin", "policies", "ruleset", "sources", "subscribers"},
+    "configuration": {"config", "policies", "ruleset", "sources", "subscribers"},
+    "loader": {"addresses", "config", "configuration", "policies", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}
@@ -47,6 +50,8 @@ PURE = (
     "policies",
     "inspect",
     "marks",
+    "tracked",
+    "caps",
 )
 WORLD = {
     *("asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket"),

@@ -18,7 +18,7 @@ def test_check_says_what_is_right_in_one_line(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
     policies = "5 policies: spoof (enforce), blocklist (enforce), op25b (enforce), ip53b (enforce), caps (enforce)"
-    assert result.stdout == f"ok: gw1, {policies}; 7 files\n"
+    assert result.stdout == f"ok: gw1, {policies}; 8 files\n"
     assert result.stderr == ""
 
 
@@ -51,7 +51,7 @@ def test_a_warning_is_told_and_is_no_failure(edged: Edged) -> None:
     result = edged("check")
     assert result.exit_code == 0
     assert "warning" in result.stderr
-    assert result.stdout.endswith("7 files, 1 warning\n")
+    assert result.stdout.endswith("8 files, 1 warning\n")
     assert edged.json("check")["problems"][0]["severity"] == "warning"
 
 
@@ -66,7 +66,7 @@ def test_check_json_says_what_there_is(edged: Edged) -> None:
         "ip53b": "enforce",
         "caps": "enforce",
     }
-    assert len(content["files"]) == 7
+    assert len(content["files"]) == 8
 
 
 def test_a_missing_file_is_an_invalid_configuration(edged: Edged) -> None:

@@ -19,12 +19,18 @@ pools:
 
 
 def loaded(
-    edged: str | bytes = EDGED, now: datetime = NOW, subscribers: str | None = None, **policies: str | bytes
+    edged: str | bytes = EDGED,
+    now: datetime = NOW,
+    subscribers: str | None = None,
+    hosts: str | bytes | None = None,
+    **policies: str | bytes,
 ) -> Configuration:
-    """The configuration of edged.yaml, subscribers.csv and rules.d/<keyword>.yaml, or the error it is refused with."""
+    """The configuration of edged.yaml, subscribers.csv, hosts.txt and rules.d/<keyword>.yaml, or the error it is refused with."""
     named = {FOLDER / "edged.yaml": edged, **{FOLDER / f"rules.d/{name}.yaml": text for name, text in policies.items()}}
     if subscribers is not None:
         named[FOLDER / "subscribers.csv"] = subscribers
+    if hosts is not None:
+        named[FOLDER / "hosts.txt"] = hosts
     content = {path: text.encode() if isinstance(text, str) else text for path, text in named.items()}
     return load(FOLDER / "edged.yaml", now=now, files=StoredFiles(content))
 

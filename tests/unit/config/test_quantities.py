@@ -1,4 +1,4 @@
-"""Times, volumes and shares: each is text with its unit, and says so where it is not."""
+"""Times, volumes, rates and shares: each is text with its unit, and says so where it is not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from edged.config.blocklist import Refresh
-from edged.config.quantities import Duration, Share, Volume
+from edged.config.quantities import Duration, Rate, Share, Volume
 
 TIME, VOLUME, SHARE = "a time such as 90s, 15m or 6h", "a volume such as 64MB or 1GiB", "a share such as 50%"
+RATE = "a rate such as 500kbit, 2mbit or 1gbit"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,10 @@ TIME, VOLUME, SHARE = "a time such as 90s, 15m or 6h", "a volume such as 64MB or
         (Volume, "1KiB", 1024),
         (Volume, "1.5MiB", 1_572_864),
         (Volume, "1GiB", 1 << 30),
+        (Rate, "64kbit", 64_000),
+        (Rate, "1.5mbit", 1_500_000),
+        (Rate, "2mbit", 2_000_000),
+        (Rate, "10gbit", 10_000_000_000),
         (Share, "0%", 0.0),
         (Share, "1%", 0.01),
         (Share, "0.125%", 0.00125),
@@ -79,6 +84,11 @@ def test_a_quantity_is_read(kind: object, written: object, value: float) -> None
         (Volume, "64KB", f"expected {VOLUME}, got '64KB'"),
         (Volume, False, f"expected {VOLUME}, got false"),
         (Volume, 1.5, f"expected {VOLUME}, got 1.5"),
+        (Rate, 2, f"expected {RATE}, got 2 (with its unit: 2mbit)"),
+        (Rate, "2Mbit", f"expected {RATE}, got '2Mbit'"),
+        (Rate, "2mbps", f"expected {RATE}, got '2mbps'"),
+        (Rate, "2 mbit", f"expected {RATE}, got '2 mbit'"),
+        (Rate, None, f"expected {RATE}, got nothing"),
         (Share, 50, f"expected {SHARE}, got 50 (with its unit: 50%)"),
         (Share, "50", f"expected {SHARE}, got '50'"),
         (Share, "50 %", f"expected {SHARE}, got '50 %'"),

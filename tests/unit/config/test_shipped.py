@@ -27,7 +27,7 @@ def shipped() -> Configuration:
 
 def test_nothing_is_to_be_said(shipped: Configuration) -> None:
     assert shipped.warnings == ()
-    assert shipped.files == (*FILES, RULES / "subscribers.csv")
+    assert shipped.files == (*FILES, RULES / "hosts/streaming.txt", RULES / "subscribers.csv")
 
 
 def test_every_policy_is_there_and_compiles(shipped: Configuration) -> None:

@@ -9,7 +9,10 @@ import pytest
 from edged.errors import KernelError
 from edged.kernel.fake import FakeHost, FakeKernel
 from edged.kernel.probe import FEATURES
-from edged.ruleset.plan import CreateTable, Lock, Plan
+from edged.ruleset.diff import diff
+from edged.ruleset.nodes import Continue, Queue, QueueForm
+from edged.ruleset.plan import CreateTable, Desired, FillChain, Lock, Plan
+from edged.ruleset.tree import Chain, Hook, Rule, Table
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,31 @@ def test_an_old_kernel_refuses_what_it_does_not_know(missing: set[str], stronges
             assert met.value.errno == errno.EOPNOTSUPP
         else:
             kernel.check(plan, now=0)
+
+
+@pytest.mark.parametrize(
+    ("missing", "form"),
+    [
+        (set(), QueueForm.EXPRESSION),
+        ({"queue"}, QueueForm.TARGET),
+        ({"queue_target"}, QueueForm.EXPRESSION),
+        ({"queue", "queue_target"}, None),
+    ],
+)
+def test_packets_are_queued_in_the_form_that_the_kernel_has(missing: set[str], form: QueueForm | None) -> None:
+    kernel = FakeKernel(FakeHost(missing_features=frozenset(missing)))
+    assert kernel.capabilities().queue is form
+    table = Table(chains=(Chain("inspect", (Rule("inspect.udp", then=Queue(3)), Rule("last")), Hook()),))
+    for wanted in (*QueueForm, None):
+        plan = diff(Desired(table, queue=wanted), kernel.observe())
+        if wanted is None or not missing & {"queue" if wanted is QueueForm.EXPRESSION else "queue_target"}:
+            kernel.check(plan, now=0)
+            filled = next(step.chain.rules for step in plan.steps if isinstance(step, FillChain))
+            assert [rule.then for rule in filled] == [*([Queue(3, wanted)] if wanted else []), Continue()]
+        else:
+            with pytest.raises(KernelError, match=r"chain inspect, rule inspect\.udp") as met:
+                kernel.check(plan, now=0)
+            assert met.value.errno == errno.ENOENT
 
 
 def test_features_are_told_in_words() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from edged.inspect.sight import TrafficClass
 from edged.replay.expect import Expectations, Result
 from edged.replay.expect_file import read_expectations
 from edged.replay.report import Summary
@@ -25,8 +26,8 @@ PACKETS = (
     rejected(),
     rejected(number=2),
     judged(judgement=Judgement(Verdict.DROP), number=3),  # by the router, before any rule
-    judged(judgement=Judgement(Verdict.ACCEPT, observed=("op25b", "blocklist")), capture="b.pcap", class_="p2p"),
-    judged(packet(length=1000), capture="b.pcap", number=2, class_="p2p"),
+    judged(judgement=Judgement(Verdict.ACCEPT, observed=("op25b", "blocklist")), capture="b.pcap", class_=TrafficClass.P2P),
+    judged(packet(length=1000), capture="b.pcap", number=2, class_=TrafficClass.P2P),
 )
 
 
@@ -37,7 +38,7 @@ def summary() -> Summary:
     found.add_unparsed("a.pcap", "ARP")
     found.add_unparsed("b.pcap", "ARP", 3)
     found.add_unparsed("b.pcap", "the IPv4 header is cut off")
-    found.add_flow("p2p")
+    found.add_flows(TrafficClass.P2P, 1)
     return found
 
 
@@ -140,9 +141,8 @@ def test_a_line_is_json_and_its_time_is_exact(nanoseconds: int, capture: str) ->
 
 
 def flow(first: tuple[int, int], **more: object) -> FlowRow:
-    row = FlowRow(
-        first, "a.pcap", "tcp", "203.0.113.7", 40000, "198.51.100.9", 443, "streaming", "v.example", None, "accept", 9, 999
-    )
+    ends = ("203.0.113.7", 40000, "198.51.100.9", 443)
+    row = FlowRow(first, "a.pcap", "tcp", *ends, TrafficClass.STREAMING, "v.example", None, "accept", 9, 999)
     return row._replace(**more)
 
 

@@ -21,25 +21,34 @@ from edged.ruleset.nodes import (
     Continue,
     DirectionIs,
     Drop,
+    FlowBytesAbove,
+    FlowPacketsBelow,
     GenerationIs,
     GoesOut,
     Goto,
+    HasLease,
     IsFamily,
     Jump,
+    MarkIs,
     Match,
+    OverLimit,
+    PacketMarkIs,
     PortIs,
     PrefixIn,
     Prohibit,
+    Queue,
     RateAbove,
     ResetTcp,
     Return,
     SetGeneration,
+    SetMark,
     Side,
     StateIn,
     Transport,
+    TransportIs,
     Verdict,
 )
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.sets import AddressSet, Element, Holds, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Hook, Rule, Table
 from tests.gateway import IPV4, IPV6, NOW, UDP, up
 
@@ -101,6 +110,47 @@ def test_an_icmp_error_answers_every_protocol(protocol: int) -> None:
     assert walk(("a", [Prohibit(), Accept()]), packet=replace(PACKET, protocol=protocol)) == (Outcome.REJECT, ["a1"])
 
 
+def through(*bases: tuple[str, int, Verdict]) -> tuple[Outcome, list[str], str | None]:
+    """The outcome of a table of base chains with one rule each, named by the hook; which rules matched, which one accepted."""
+    chains = tuple(
+        Chain(f"{hook}{level}", (Rule(f"{hook}{level}", then=then),), Hook(hook, level)) for hook, level, then in bases
+    )
+    decision = evaluate(Table(chains=(*chains, Chain("other", (Rule("never", then=Drop()),)))), PACKET, FlowState(), NOW)
+    return decision.outcome, [rule.name for rule in decision.matched], decision.rule.name if decision.rule else None
+
+
+def test_base_chains_are_met_in_the_order_of_their_hooks_and_priorities() -> None:
+    bases = (("postrouting", -150), ("forward", 10), ("prerouting", 300), ("forward", 0), ("forward", -5))
+    met = ["prerouting300", "forward-5", "forward0", "forward10", "postrouting-150"]
+    assert through(*((hook, level, Continue()) for hook, level in bases)) == (Outcome.ACCEPT, met, None)
+
+
+@pytest.mark.parametrize("hook", ["input", "output", "ingress"])
+def test_a_forwarded_packet_meets_no_chain_of_the_machines_own(hook: str) -> None:
+    assert through((hook, 0, Drop()), ("forward", 0, Continue())) == (Outcome.ACCEPT, ["forward0"], None)
+
+
+def test_an_accept_ends_its_own_base_chain_and_a_drop_all() -> None:
+    first, last = ("forward", 0, Accept()), ("postrouting", 0, Accept())
+    assert through(first, ("forward", 10, Continue()), last) == (
+        Outcome.ACCEPT, ["forward0", "forward10", "postrouting0"], "forward0"
+    )  # fmt: skip
+    assert through(first, ("forward", 10, Drop()), last) == (Outcome.DROP, ["forward0", "forward10"], "forward10")
+
+
+def test_a_queued_packet_leaves_its_base_chain_and_is_accepted_by_nobody() -> None:
+    table = Table(
+        chains=(
+            Chain("a", (Rule("jump", then=Jump("b")), Rule("not met", then=Drop())), Hook()),
+            Chain("b", (Rule("queue", then=Queue(1)), Rule("not met either", then=Drop()))),
+            Chain("c", (Rule("met", then=Continue()),), Hook("postrouting", 0)),
+        )
+    )
+    decision = evaluate(table, PACKET, FlowState(), NOW)
+    assert (decision.outcome, decision.rule) == (Outcome.ACCEPT, None)
+    assert [rule.name for rule in decision.matched] == ["jump", "queue", "met"]
+
+
 FIELD = 0x0000FF00
 
 
@@ -135,6 +185,55 @@ def test_a_generation_is_written_and_the_walk_goes_on() -> None:
 )
 def test_a_generation_is_asked_for_in_its_own_bits(mask: int, generation: int, mark: int, holds: bool) -> None:
     assert judge(GenerationIs(mask, generation), flow=FlowState(mark=mark)) is holds
+
+
+def test_a_mark_is_written_and_read_in_its_own_bits() -> None:
+    decision = keep(
+        Rule("write", then=SetMark(0x00070000, 4)),
+        Rule("no", (MarkIs(0x00070000, 3),), Drop()),
+        Rule("yes", (MarkIs(0x00070000, 4),), Drop()),
+        flow=FlowState(mark=0xFFFB_FFFF),
+    )
+    assert (decision.outcome, decision.mark) == (Outcome.DROP, 0xFFFC_FFFF)
+    assert [rule.name for rule in decision.matched] == ["write", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("match", "flow", "holds"),
+    [
+        (FlowBytesAbove(1000), FlowState(octets=1000), False),
+        (FlowBytesAbove(1000), FlowState(octets=1001), True),
+        (FlowPacketsBelow(3), FlowState(packets=2), True),
+        (FlowPacketsBelow(3), FlowState(packets=3), False),
+        (FlowPacketsBelow(3), FlowState(ConntrackState.INVALID, None), False),
+        (FlowBytesAbove(0), FlowState(ConntrackState.UNTRACKED, None), False),
+        (MarkIs(FIELD, 0), FlowState(ConntrackState.UNTRACKED, None), False),
+        (MarkIs(FIELD, 0), FlowState(), True),
+    ],
+)
+def test_what_conntrack_counts_and_keeps(match: Match, flow: FlowState, holds: bool) -> None:
+    assert judge(match, flow=flow) is holds
+
+
+@pytest.mark.parametrize(("mark", "holds"), [(0x0200, True), (0xFFFF_02FF, True), (0x0300, False), (0, False)])
+def test_a_packets_own_mark_is_asked_whatever_conntrack_says(mark: int, holds: bool) -> None:
+    for flow in (FlowState(mark=0x0100), FlowState(ConntrackState.UNTRACKED, None)):
+        assert judge(PacketMarkIs(FIELD, 2), replace(PACKET, mark=mark), flow) is holds
+
+
+def test_a_transport_is_asked_for_without_a_port() -> None:
+    for transport in Transport:
+        for protocol in (1, 6, UDP, 58):
+            packet = replace(PACKET, protocol=protocol, source_port=None, destination_port=None)
+            assert judge(TransportIs(transport), packet) is (protocol == transport.value)
+
+
+def test_nobody_has_a_lease_or_is_beyond_a_limit() -> None:
+    lease, limit = (LiveSet(holds.value, Family.IPV4, holds) for holds in (Holds.CLASS, Holds.LIMIT))
+    asking = HasLease(Side.SOURCE, Family.IPV4, lease.name), OverLimit(Side.SOURCE, Family.IPV4, limit.name)
+    rules = tuple(Rule(f"r{place}", (match,), Drop()) for place, match in enumerate(asking))
+    table = Table(sets=(lease, limit), chains=(Chain("a", rules, Hook()),))
+    assert evaluate(table, PACKET, FlowState(), NOW).outcome is Outcome.ACCEPT
 
 
 @pytest.mark.parametrize("state", [ConntrackState.INVALID, ConntrackState.UNTRACKED])

@@ -17,15 +17,18 @@ from edged.ruleset.nodes import (
     Drop,
     GenerationIs,
     Goto,
+    HasLease,
     Jump,
+    OverLimit,
     PortIs,
     PrefixIn,
     Prohibit,
+    Remember,
     SetGeneration,
     Side,
     Transport,
 )
-from edged.ruleset.sets import AddressSet, Element, PrefixSet
+from edged.ruleset.sets import AddressSet, Element, Holds, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Counter, Rule, Table
 
 FOUR = Keys.of(Family.IPV4, 24, [0, 256])
@@ -37,6 +40,22 @@ COUNTER = Counter("op25b", Direction.UP, Family.IPV4, "drop")
     ("message", "parts"),
     [
         ("chain defined twice: a", {"chains": (Chain("a"), Chain("a"))}),
+        *(
+            (
+                "asks for ipv4 set s, which is not there",
+                {"sets": (made,), "chains": (Chain("a", (Rule("r", (match,) if match else (), then),)),)},
+            )
+            for made, match, then in (
+                (LiveSet("s", Family.IPV4, Holds.LIMIT), HasLease(Side.SOURCE, Family.IPV4, "s"), Drop()),
+                (LiveSet("s", Family.IPV6, Holds.CLASS), HasLease(Side.SOURCE, Family.IPV4, "s"), Drop()),
+                (LiveSet("other", Family.IPV4, Holds.CLASS), HasLease(Side.SOURCE, Family.IPV4, "s"), Drop()),
+                (LiveSet("s", Family.IPV4, Holds.CLASS), OverLimit(Side.SOURCE, Family.IPV4, "s"), Drop()),
+                (LiveSet("s", Family.IPV4, Holds.CLASS), None, Remember(Side.SOURCE, Family.IPV4, "s", 5)),
+                (AddressSet("s", Family.IPV4), None, Remember(Side.SOURCE, Family.IPV4, "s", 5)),
+                (LiveSet("s", Family.IPV4, Holds.NOTHING), AddressIn(Side.SOURCE, Family.IPV4, "s"), Drop()),
+            )
+        ),
+        ("set defined twice: s", {"sets": (AddressSet("s", Family.IPV4), LiveSet("s", Family.IPV4, Holds.CLASS))}),
         ("set defined twice: s", {"sets": (AddressSet("s", Family.IPV4), AddressSet("s", Family.IPV6))}),
         ("counter defined twice: op25b_up_ip_drop", {"counters": (COUNTER, COUNTER)}),
         ("rule defined twice: r", {"chains": (Chain("a", (Rule("r"),)), Chain("b", (Rule("r"),)))}),

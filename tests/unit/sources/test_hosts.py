@@ -30,6 +30,7 @@ def test_comments_blank_lines_and_case_are_of_no_account() -> None:
         ("co.jp", 1, "a public suffix"),
         ("  akamaihd.net", 3, "a public suffix"),
         ("tv", 1, "a public suffix"),
+        ("xn--55qx5d.cn", 1, "a public suffix"),
         ("*.video.example", 1, "write 'video.example'"),
         (".video.example", 1, "expected no dot at the ends; write 'video.example'"),
         ("video.example.", 1, "expected no dot at the ends; write 'video.example'"),

@@ -1,0 +1,46 @@
+"""The bits of marks: fields side by side from the mask's lowest bit, and none outside of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from edged.config.marks import Marks
+from edged.marks import FlowClass, MarkFields, from_field, in_field
+
+
+@pytest.mark.parametrize(
+    ("mask", "generation", "flow_class", "inspected"),
+    [
+        (0x00FFFF00, 0x0000FF00, 0x00070000, 0x00080000),
+        (0x00000FFF, 0x000000FF, 0x00000700, 0x00000800),
+        (0xFFF00000, 0x0FF00000, 0x70000000, 0x80000000),
+        (0xFFFFFFFF, 0x000000FF, 0x00000700, 0x00000800),
+    ],
+)
+def test_fields_are_allotted_from_the_lowest_bit_up(mask: int, generation: int, flow_class: int, inspected: int) -> None:
+    fields = MarkFields(mask)
+    assert (fields.generation, fields.flow_class, fields.inspected) == (generation, flow_class, inspected)
+    assert Marks(mask=mask).fields == fields
+    for one in (generation, flow_class, inspected):
+        assert one & mask == one
+        assert not any(one & other for other in (generation, flow_class, inspected) if other != one)
+
+
+@pytest.mark.parametrize("mask", [0, 0xFF, 0x7FF, 0x00FF0F00, 0xFFF000000, -1])
+def test_what_has_no_room_for_the_fields_is_refused(mask: int) -> None:
+    with pytest.raises(ValueError, match="neighbouring bits"):
+        MarkFields(mask)
+
+
+@pytest.mark.parametrize("flow_class", FlowClass)
+def test_a_class_is_read_back_among_other_bits(flow_class: FlowClass) -> None:
+    fields = MarkFields()
+    mark = in_field(fields.flow_class, flow_class) | ~fields.flow_class & 0xFFFFFFFF
+    assert fields.class_in(mark) is flow_class
+    assert from_field(fields.flow_class, mark) == flow_class
+
+
+@pytest.mark.parametrize("value", [5, 6, 7])
+def test_a_class_that_there_is_not_is_none(value: int) -> None:
+    fields = MarkFields()
+    assert fields.class_in(in_field(fields.flow_class, value)) is FlowClass.NONE
