@@ -16,6 +16,7 @@ from tests.netns.topology import INET
 Way = tuple[tuple[Host, Host], Family]  # from whom to whom, over which family
 
 _CHUNK = bytes(1 << 16)
+_SO_MAX_PACING_RATE = 47  # asm-generic/socket.h; Python's socket has no name for it
 
 
 @dataclass(slots=True)
@@ -40,8 +41,11 @@ def _receive(receiver: socket.socket, transfer: Transfer) -> None:
 
 
 @contextlib.contextmanager
-def transfers(ways: Sequence[Way], opening: bytes = b"") -> Iterator[list[Transfer]]:
-    """A transfer on each way, all at once, for as long as the context lasts; each sender begins with `opening`."""
+def transfers(ways: Sequence[Way], opening: bytes = b"", pace: int | None = None) -> Iterator[list[Transfer]]:
+    """A transfer on each way, all at once, for as long as the context lasts.
+
+    Each sender begins with `opening`, and sends no faster than `pace` bytes a second.
+    """
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
     made: list[Transfer] = []
@@ -53,6 +57,8 @@ def transfers(ways: Sequence[Way], opening: bytes = b"") -> Iterator[list[Transf
             listening.listen(1)
             sending = sender.socket(INET[family], socket.SOCK_STREAM)
             opened.append(sending)
+            if pace is not None:
+                sending.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace)
             sending.bind((str(sender.address(family)), 0))
             sending.settimeout(10)
             sending.connect(listening.getsockname()[:2])

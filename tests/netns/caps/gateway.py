@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from edged.ruleset.nodes import Direction
 from tests.netns.daemon_process import Daemon, eventually
 
 STREAMING_NAME = "rr3.googlevideo.com"  # below a name of the shipped list
+IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
 AFTER = 200_000  # bytes that a flow moves before it is held
 DEVICES = {Direction.DOWN: "lan0", Direction.UP: "wan0"}
 _EDGED = """\

@@ -35,9 +35,7 @@ class Fetch:
 
 
 @contextmanager
-def fetching(
-    server: Host, client: Host, family: Family, port: int, shown: Certificates, name: str, size: int
-) -> Iterator[Fetch]:
+def fetching(server: Host, client: Host, family: Family, port: int, shown: Certificates, name: str, size: int) -> Iterator[Fetch]:
     """`client` fetches `size` bytes from the server of that name while the context lasts."""
     aioquic()
     from aioquic.asyncio import connect, serve

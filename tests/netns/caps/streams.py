@@ -15,7 +15,9 @@ from tests.netns.topology import INET
 
 CHUNK = bytes(range(256)) * 64
 _REQUEST = b"GET / HTTP/1.1\r\nHost: media\r\n\r\n"
-_PLAYLIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4.0,\n0.ts\n#EXTINF:4.0,\n1.ts\n#EXT-X-ENDLIST\n".encode()
+_PLAYLIST = (
+    "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4.0,\n0.ts\n#EXTINF:4.0,\n1.ts\n#EXT-X-ENDLIST\n".encode()
+)
 
 
 # --- TLS ---
