@@ -24,9 +24,9 @@ from pathlib import Path
 from bench._forwarding import FLOWS, MACS, Router, Volley, near_addresses, routed, web_server
 from bench._table import Table
 from edged.addresses import Address, Family
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.post import State
 from edged.inspectors.workers import Workers
+from edged.marks import MarkFields
 from tests.netns.differential.shots import checksum
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ ATTEMPTS = 5
 PATIENCE = 60.0  # seconds
 AT_ONCE = 64  # fewer than the queue is long: the worker has the next ones before it is done with these
 CPUS = os.sched_getaffinity(0)
-MARKS = MarkFields(inspected=0x0008_0000, traffic_class=0x0007_0000)
+MARKS = MarkFields()
 
 
 def frame(mac: str, source: Address, destination: Address, ports: tuple[int, int]) -> bytes:

@@ -27,6 +27,7 @@ import numpy as np
 
 from bench._table import Table
 from edged.cli.files import load_configuration
+from edged.inspect.engine import Inspector
 from edged.lists.offline import in_force
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
@@ -105,7 +106,7 @@ def made(file: Path, packets: int, flows: int) -> None:
 def by_edged(replay: Replay, file: Path, hosts: Hosts | None) -> float:
     """CPU seconds of this process; with `hosts` it tells classes too."""
     began = time.process_time()
-    replay.run(file, Summary("model", [str(file)]), classifier=None if hosts is None else Classifier(hosts))
+    replay.run(file, Summary("model", [str(file)]), classifier=None if hosts is None else Classifier(Inspector(hosts)))
     return time.process_time() - began
 
 

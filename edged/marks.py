@@ -64,6 +64,10 @@ class MarkFields:
         value = from_field(self.flow_class, mark)
         return FlowClass(value) if value < len(FlowClass) else FlowClass.NONE
 
+    def answered(self, mark: int, flow_class: FlowClass) -> int:
+        """The mark with an inspector's last word in it; bits outside of both fields stay as they are."""
+        return mark & ~(self.inspected | self.flow_class) | self.inspected | in_field(self.flow_class, flow_class)
+
     @property
     def _lowest(self) -> int:
         return self.mask & -self.mask

@@ -24,8 +24,9 @@ class Volume(NamedTuple):
 class Tracked(NamedTuple):
     """A connection; `original` is the direction of its first packet, from the originator to the responder, `reply` the other.
 
-    Ends are those that talk to each other: what NAT shows of them to others is not here. `protocol` is IP's number. `id` differs
-    between connections that follow each other under one name; `key` is what the kernel finds the connection by.
+    Ends are those that talk to each other: what NAT shows of them to others is not here. `protocol` is IP's number. `key` is what
+    the kernel finds the connection by. `id` is the kernel's hash of its entry: another connection under the same key has mostly,
+    not always, another (nf_ct_get_id).
     """
 
     family: Family

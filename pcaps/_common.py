@@ -35,6 +35,8 @@ ETHERNET, PPP_RAW, RAW, COOKED, COOKED_2 = 1, 9, 101, 113, 276  # https://www.tc
 QUERY = bytes.fromhex("1234 0100 0001 0000 0000 0000 076578616d706c65 00 00ff 0001")  # example. ANY
 ANSWER = bytes.fromhex("1234 8180 0001 0000 0000 0000 076578616d706c65 00 00ff 0001")
 
+CLIENT, SERVER = 0, 1  # of a connection
+
 BEGIN = 1_793_620_800 * 10**9  # 2026-11-02T12:00:00Z
 STEP = 10_000_000  # nanoseconds from one packet to the next
 
@@ -66,19 +68,27 @@ def ping(source: str, destination: str, *, answer: bool = False, number: int = 1
 
 def conversation(client: str, cport: int, server: str, sport: int, *, ask: bytes = b"EHLO home\r\n") -> list[Packet]:
     """A whole TCP connection: handshake, greeting, question and answer, and its end; nine packets, five from the client."""
-    up, down = (client, cport, server, sport), (server, sport, client, cport)
-    greeting, answer = b"220 ready\r\n", b"250 fine\r\n"
-    seq, ack = 1001 + len(ask), 2001 + len(greeting) + len(answer)
+    return connection(client, cport, server, sport, (SERVER, b"220 ready\r\n"), (CLIENT, ask), (SERVER, b"250 fine\r\n"))
+
+
+def connection(client: str, cport: int, server: str, sport: int, *said: tuple[int, bytes]) -> list[Packet]:
+    """A whole TCP connection in which CLIENT and SERVER say that in turn, a segment each: three packets before, three behind."""
+    ways = (client, cport, server, sport), (server, sport, client, cport)
+    following = [1001, 2001]
+    made = [
+        tcp(*ways[CLIENT], "S", seq=1000, ack=0),
+        tcp(*ways[SERVER], "SA", seq=2000, ack=1001),
+        tcp(*ways[CLIENT], "A", seq=1001, ack=2001),
+    ]
+    for side, data in said:
+        made.append(tcp(*ways[side], "PA", data, seq=following[side], ack=following[1 - side]))
+        following[side] += len(data)
+    seq, ack = following
     return [
-        tcp(*up, "S", seq=1000, ack=0),
-        tcp(*down, "SA", seq=2000, ack=1001),
-        tcp(*up, "A", seq=1001, ack=2001),
-        tcp(*down, "PA", greeting, seq=2001, ack=1001),
-        tcp(*up, "PA", ask, seq=1001, ack=2001 + len(greeting)),
-        tcp(*down, "PA", answer, seq=2001 + len(greeting), ack=seq),
-        tcp(*up, "FA", seq=seq, ack=ack),
-        tcp(*down, "FA", seq=ack, ack=seq + 1),
-        tcp(*up, "A", seq=seq + 1, ack=ack + 1),
+        *made,
+        tcp(*ways[CLIENT], "FA", seq=seq, ack=ack),
+        tcp(*ways[SERVER], "FA", seq=ack, ack=seq + 1),
+        tcp(*ways[CLIENT], "A", seq=seq + 1, ack=ack + 1),
     ]
 
 

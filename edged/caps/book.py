@@ -127,6 +127,12 @@ class Book:
         """The leases that nobody has used for IDLE_AFTER."""
         return self._close([grant for grant in self.grants.values() if now - grant.used > IDLE_AFTER])
 
+    def renew(self) -> Changes:
+        """Every lease once more, for those in the kernel run out. Removed and added in one batch, it is there all the time."""
+        grants = self.grants.values()
+        removed = (step for grant in grants for step in _withdraw(grant) if not isinstance(step, RemoveBucket))
+        return Changes((), (*removed, *(_add(grant, key) for grant in grants for key in sorted(grant.keys, key=_order))))
+
     def reconsider(self, terms: Terms) -> Changes:
         """Bring the leases to other terms: rates change in place; what is no longer capped, or not so, is returned."""
         over: list[Grant] = []

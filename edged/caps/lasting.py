@@ -47,16 +47,17 @@ class Lasting:
     def sample(self, now: float, flows: Iterable[Tracked], wanted: Callable[[Tracked], Wanted | None]) -> tuple[Tracked, ...]:
         """The flows that have kept for long enough what is wanted of them; None: it is nothing to measure.
 
-        `flows` are all that there are: others are forgotten. `now` is in seconds, of a clock that never goes back. What is found
-        and yet among the next `flows`, because marking it failed, is found again while it keeps the rate.
+        `flows` are all that there are, in any order and maybe twice: others are forgotten. `now` is in seconds, of a clock that
+        never goes back. What is found and yet among the next `flows`, because marking it failed, is found again while it keeps
+        the rate.
         """
         found, seen = [], set()
         for flow in flows:
             want = wanted(flow)
+            if want is None:
+                continue
             # the kernel's id is a hash of 32 bits, which among many flows is not enough by itself
             name = flow.id, flow.key
-            if want is None or name in seen:
-                continue
             seen.add(name)
             measured = self._measured.get(name)
             if measured is None:

@@ -27,7 +27,7 @@ from edged.policies.base import Mode
 from edged.policies.capping import CAPPED
 from edged.policies.caps import Caps
 from edged.queueing.diff import diff
-from edged.queueing.leases import CapSets, LeaseStep, RemoveBucket, RemoveLease, RemovePolice
+from edged.queueing.leases import LEASE_SECONDS, CapSets, LeaseStep, RemoveBucket, RemoveLease, RemovePolice
 from edged.queueing.observed import ObservedDevice
 from edged.queueing.plan import Addition, ChangeClass
 from edged.queueing.tree import ClassId, Lease, Rate, Tree
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 DEVICES_SECONDS = 2.0  # between looks at the devices' trees
 USE_SECONDS = 2.0
 RETRY_SECONDS = 2.0
+RENEW_SECONDS = LEASE_SECONDS / 3
 _STEPS_AT_A_TIME = 256  # of a pool that is being made: the thread has a policy to look after meanwhile
 
 
@@ -82,7 +83,7 @@ class Capper:
         self._book = Book()
         self._building: deque[Addition] = deque()
         self._made: frozenset[str] = frozenset()  # the devices whose trees are whole
-        self._look_at = self._use_at = self._retry_at = 0.0
+        self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
         self._sent: dict[Direction, dict[ClassId, int]] = {}
         self._sent_at = 0.0
 
@@ -135,6 +136,9 @@ class Capper:
         if now >= self._use_at:
             self._use_at = now + USE_SECONDS
             self._look_after_use(now)
+        if now >= self._renew_at:
+            self._renew_at = now + RENEW_SECONDS
+            self._carry_out(self._book.renew())
         policed = {direction: each.why_policed for direction, each in self._ways.items() if each.why_policed}
         pools = {direction: len(each.pool) for direction, each in self._ways.items()}
         self.state = replace(self.state, active=True, policed=policed, pools=pools)

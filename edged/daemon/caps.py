@@ -13,10 +13,10 @@ from edged.daemon.bulk import BulkWatch
 from edged.daemon.capper import Capper
 from edged.daemon.change import InWriter
 from edged.errors import EdgedError
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.post import QueueFigures
 from edged.inspectors.workers import Workers
 from edged.loader import Configuration
+from edged.marks import MarkFields
 from edged.policies.base import Mode
 from edged.policies.capping import BY_CONTENT
 from edged.policies.caps import Caps
@@ -112,9 +112,8 @@ def _wanted(configuration: Configuration | None) -> _Wanted | None:
         settings = placed.settings
         if isinstance(settings, Caps) and settings.mode is not Mode.OFF and any(settings.cap(each) for each in BY_CONTENT):
             assert configuration is not None  # noqa: S101  it has a policy
-            marks = configuration.site().marks
             hosts = "\n".join(sorted(configuration.streaming_hosts.suffixes)).encode()
-            return _Wanted(settings.queues, MarkFields(marks.inspected, marks.flow_class), hosts)
+            return _Wanted(settings.queues, configuration.site().marks, hosts)
     return None
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Self
 
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.order import Order
 from edged.inspectors.queue import Queue
+from edged.marks import MarkFields
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from edged.inspectors.marks import MarkFields
+from edged.marks import MarkFields
 
 MEBIBYTE = 1 << 20
 

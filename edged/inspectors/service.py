@@ -7,15 +7,15 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable
 from time import monotonic_ns
 from types import TracebackType
 
+from edged.inspect.sight import TrafficClass
 from edged.inspectors import peers
 from edged.inspectors.board import CLASSES, Board, Word
 from edged.inspectors.inspector import Inspector
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.queue import LARGEST, Queue, Waiting, waiting_in
+from edged.marks import FlowClass, MarkFields
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Undecodable
 
@@ -26,6 +26,7 @@ _ON_WIRE = 1 << 17  # what was copied may be less than the packet, which the ker
 # looking an enum's member up costs time
 _BEAT, _BUSY, _LAST = int(Word.BEAT), int(Word.BUSY), int(Word.LAST)
 _UNDECIDED, _DECIDED, _UNREADABLE, _FAILED = int(Word.UNDECIDED), int(Word.DECIDED), int(Word.UNREADABLE), int(Word.FAILED)
+_FLOW_CLASSES = {None: FlowClass.NONE, TrafficClass.P2P: FlowClass.P2P, TrafficClass.STREAMING: FlowClass.STREAMING}
 _COUNTS = {traffic_class: int(word) for traffic_class, word in CLASSES.items()}
 
 
@@ -41,7 +42,7 @@ class Service:
         self._words = board.words
         self._control = control
         self._inspector = inspector
-        self._answered: Callable[..., int] = marks.answered
+        self._marks = marks
         self._waits = select.poll()
         for each in (queue.socket, control):
             self._waits.register(each, select.POLLIN)
@@ -85,7 +86,7 @@ class Service:
             self._queue.accept(number)
             words[_UNDECIDED] += 1
             return
-        self._queue.accept_marked(number, self._answered(mark, decision.traffic_class))
+        self._queue.accept_marked(number, self._marks.answered(mark, _FLOW_CLASSES[decision.traffic_class]))
         words[_COUNTS[decision.traffic_class]] += 1
         words[_DECIDED] += 1
 

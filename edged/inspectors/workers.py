@@ -14,10 +14,10 @@ from typing import Self
 
 from edged.inspectors import peers
 from edged.inspectors.child import Duty, Worker
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.order import MEBIBYTE
 from edged.inspectors.post import Post, QueueFigures
 from edged.inspectors.queue import Queue
+from edged.marks import MarkFields
 
 _log = logging.getLogger(__name__)
 

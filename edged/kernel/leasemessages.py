@@ -12,6 +12,7 @@ from edged.kernel.batch import Message
 from edged.kernel.elements import MESSAGE_LIMIT
 from edged.kernel.uapi import ElemAttr, Msg, ObjAttr, SetAttr
 from edged.queueing.leases import (
+    LEASE_SECONDS,
     AddBucket,
     AddLease,
     AddPolice,
@@ -129,13 +130,14 @@ def _elements(table: str, target: tuple[int, str], elements: list[bytes]) -> Mes
 
 
 def _element(step: AddLease | RemoveLease | AddPolice | RemovePolice) -> bytes:
-    key = _key(step.sets, step.key)
+    key, lasting = _key(step.sets, step.key), be64(ElemAttr.TIMEOUT, LEASE_SECONDS * 1000)
     match step:
         case AddLease(_, _, classid):
             # skb->priority is a number of the machine: data of this type is not in network byte order
-            return nest(uapi.LIST_ELEM, key, nest(_ELEM_DATA, attribute(uapi.DATA_VALUE, struct.pack("=I", classid.handle))))
+            data = attribute(uapi.DATA_VALUE, struct.pack("=I", classid.handle))
+            return nest(uapi.LIST_ELEM, key, nest(_ELEM_DATA, data), lasting)
         case AddPolice(_, _, bucket):
-            return nest(uapi.LIST_ELEM, key, text(_ELEM_OBJREF, bucket))
+            return nest(uapi.LIST_ELEM, key, text(_ELEM_OBJREF, bucket), lasting)
         case RemoveLease() | RemovePolice():
             return nest(uapi.LIST_ELEM, key)
         case _:

@@ -144,7 +144,7 @@ class Capping:
         return Chain("shape", (*noting, unclassed, *ways), SHAPE)
 
     def _unclassed(self, marks: MarkFields, places: Places) -> Chain:
-        """Who may be a bulk transfer, by the least volume of any plan: whose flow it is shows only when it is held."""
+        """Notes what may be a bulk transfer, by the least volume of any plan: nobody asks yet whose flow it is."""
         if FlowClass.BULK not in self.classes:
             return Chain("caps_unclassed")
         held = (self.held[FlowClass.BULK], *(plan[FlowClass.BULK] for plan in self.plans.values()))
@@ -197,11 +197,11 @@ class _PlanSets:
             for family, made in self._free.items()
         ]
         for plan, after, sets in self._others:
-            origin = places.at("plans", plan, label)
+            name, origin = f"{chain}.plan.{plan}", places.at("plans", plan, label)
             for family, made in sets.items():
                 member = AddressIn(near, family, made.name)
-                rules.append(_rule(f"{chain}.{plan}.{family.value}", (member, FlowBytesAbove(after)), heavy, origin))
-                rules.append(_rule(f"{chain}.{plan}-light.{family.value}", (member,), Return(), origin))
+                rules.append(_rule(f"{name}.after.{family.value}", (member, FlowBytesAbove(after)), heavy, origin))
+                rules.append(_rule(f"{name}.light.{family.value}", (member,), Return(), origin))
         rules.append(_rule(f"{chain}.after", (FlowBytesAbove(self._after),), heavy, places.at("classes", label)))
         return Chain(chain, tuple(rules))
 

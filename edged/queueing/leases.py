@@ -19,6 +19,7 @@ from edged.addresses import Family
 from edged.queueing.tree import ClassId, Rate
 from edged.ruleset.nodes import Direction
 
+LEASE_SECONDS = 60  # an element leaves by itself after that, unless it is added anew: leases do not outlive who gives them
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _HOST_BITS = {Family.IPV4: 0, Family.IPV6: 64}
 _DIGIT = {Family.IPV4: 4, Family.IPV6: 6}

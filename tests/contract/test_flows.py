@@ -93,8 +93,9 @@ class LinuxFlowMachine:
         self.name = f"edgedfl{os.getpid()}n{next(_numbers)}"
         self._run("ip", "netns", "add", self.name)
         self._run("ip", "-n", self.name, "link", "set", "lo", "up")
-        netns.set_sysctls(self.name, {"net/netfilter/nf_conntrack_acct": "1"})
         self.nft("chain sent {\n type filter hook output priority 0\n meta mark != 0 ct mark set meta mark\n }")
+        # there is no such switch before the first rule has loaded conntrack
+        netns.set_sysctls(self.name, {"net/netfilter/nf_conntrack_acct": "1"})
         self.flows = LinuxFlows(self.name)
         self._stack = ExitStack()
         self._clients = {family: self._bound(family, CLIENT) for family in Family}

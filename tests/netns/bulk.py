@@ -16,7 +16,7 @@ from tests.netns.topology import INET
 Way = tuple[tuple[Host, Host], Family]  # from whom to whom, over which family
 
 _CHUNK = bytes(1 << 16)
-_SO_MAX_PACING_RATE = 47  # asm-generic/socket.h; Python's socket has no name for it
+_SO_MAX_PACING_RATE = 47  # asm-generic/socket.h; TCP keeps it by itself
 
 
 @dataclass(slots=True)
@@ -41,10 +41,10 @@ def _receive(receiver: socket.socket, transfer: Transfer) -> None:
 
 
 @contextlib.contextmanager
-def transfers(ways: Sequence[Way], opening: bytes = b"", pace: int | None = None) -> Iterator[list[Transfer]]:
-    """A transfer on each way, all at once, for as long as the context lasts.
+def transfers(ways: Sequence[Way], opening: bytes = b"", *, pace: int | None = None) -> Iterator[list[Transfer]]:
+    """A transfer on each way, all at once, for as long as the context lasts; its first bytes are `opening`.
 
-    Each sender begins with `opening`, and sends no faster than `pace` bytes a second.
+    `pace` is its sender's limit in bits a second.
     """
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -57,9 +57,9 @@ def transfers(ways: Sequence[Way], opening: bytes = b"", pace: int | None = None
             listening.listen(1)
             sending = sender.socket(INET[family], socket.SOCK_STREAM)
             opened.append(sending)
-            if pace is not None:
-                sending.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace)
             sending.bind((str(sender.address(family)), 0))
+            if pace is not None:
+                sending.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace // 8)
             sending.settimeout(10)
             sending.connect(listening.getsockname()[:2])
             sending.settimeout(None)

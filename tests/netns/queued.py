@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edged.addresses import Family
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.workers import Workers
 from edged.lab.topology import Topology
+from edged.marks import MarkFields
 from tests.netns.daemon_process import eventually
 from tests.netns.topology import INET
 
 PROGRAM = (sys.executable, "-B", str(Path(__file__).parent / "inspector_program.py"))
-MARKS = MarkFields(inspected=0x00080000, traffic_class=0x00070000)
+MARKS = MarkFields()
 PORT = 9000
 FOREIGN = 0x81F0_0005  # bits of the packet mark that are somebody else's
 _TABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}

@@ -231,9 +231,9 @@ def test_a_worker_can_do_little(topology: Topology) -> None:
 
 SUPERVISOR = """
 import sys, time
-from edged.inspectors.marks import MarkFields
+from edged.marks import MarkFields
 from edged.inspectors.workers import Workers
-workers = Workers.start(sys.argv[2:], [0], MarkFields(1 << 19, 7 << 16), b"", sys.argv[1])
+workers = Workers.start(sys.argv[2:], [0], MarkFields(), b"", sys.argv[1])
 while workers.figures()[0].state.name != "INSPECTING":
     time.sleep(0.01)
 print(*workers.pids(), flush=True)

@@ -32,8 +32,8 @@ def _rules(sets: CapSets) -> str:
     oifname = f'oifname "{SHAPERS[sets.direction].device}"'
     hook = "type filter hook postrouting priority mangle"
     return (
-        f"map {sets.lease} {{\n type {kind} : classid\n size 1024\n }}\n"
-        f"map {sets.police} {{\n type {kind} : limit\n size 1024\n }}\n"
+        f"map {sets.lease} {{\n type {kind} : classid\n size 1024\n flags timeout\n }}\n"
+        f"map {sets.police} {{\n type {kind} : limit\n size 1024\n flags timeout\n }}\n"
         f"chain {sets.lease} {{\n {hook}\n {oifname} meta priority set {key} map @{sets.lease} accept\n"
         f" {oifname} limit name {key} map @{sets.police} drop\n }}\n"
     )

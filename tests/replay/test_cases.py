@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import runpy
@@ -17,10 +18,12 @@ from click.testing import CliRunner, Result
 
 from edged.addresses import Address
 from edged.cli.root import edged
+from edged.inspect.engine import Inspector
 from edged.loader import load
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
 from edged.replay.arrival import Arrival, Side
+from edged.replay.classes import Classifier
 from edged.replay.expect_file import read_expectations
 from edged.replay.filter_predicate import predicate
 from edged.replay.filter_values import site_names
@@ -65,13 +68,15 @@ def replay(case: Path, *options: str | Path, expect: Path | None = None) -> Resu
 
 def packets_of(case: Path) -> list[Judged]:
     """What a filter sees of the capture's packets that hold IP, as if none had been stopped."""
+    hosts = load(policy_of(case), now=datetime.now(UTC)).streaming_hosts
     with open_capture(capture_of(case)) as capture:
         found = [(each, decode(each.data, each.link, each.original_length)) for each in capture]
-    return [
+    judged = [
         Judged(Arrival(str(case), each.number, each.nanoseconds, each.data, packet, Side.UPSTREAM), Judgement(Verdict.ACCEPT))
         for each, packet in found
         if isinstance(packet, Decoded)
     ]
+    return list(Classifier(Inspector(hosts)).classed(judged))
 
 
 def is_for_documentation(address: Address) -> bool:
@@ -91,7 +96,7 @@ def test_a_case_is_complete(case: Path) -> None:
     assert {ROOT / path for path in paths} == {policy_of(case), case / "expect.yaml", capture_of(case)}
     assert " ".join(options_of(case)) in readme
     assert {path.name for path in case.iterdir()} - {"__pycache__"} <= {
-        *("make.py", "README.md", "expect.yaml", "options", "edged.yaml", "rules.d", "lists"),
+        *("make.py", "README.md", "expect.yaml", "options", "edged.yaml", "rules.d", "lists", "hosts"),
         capture_of(case).name,
     }
     assert capture_of(case).stat().st_size < 16 << 10
@@ -170,6 +175,34 @@ def test_confidential_addresses_are_in_no_output(tmp_path: Path) -> None:
     assert json.loads(told.stdout)["policies"]["blocklist"]["drop"] == 3
     everything = told.output + (tmp_path / "packets").read_text() + (case / "expect.yaml").read_text()
     assert not re.search(r"192\.0\.2\.66|2001:db8:a::66", everything)
+
+
+@pytest.mark.parametrize("case", ["class_tls_split", "class_quic"])
+def test_a_host_name_is_in_the_rows_of_flows_and_in_no_other_output(case: str, tmp_path: Path) -> None:
+    names = ("--packets", "--flows", "--junit")
+    told = replay(PCAPS / case, "--json", *(word for name in names for word in (name, tmp_path / name)))
+    people = replay(PCAPS / case)
+    everything = told.output + people.output + (tmp_path / "--packets").read_text() + (tmp_path / "--junit").read_text()
+    assert not re.search(r"(video|other)\.example", everything)
+    rows = list(csv.DictReader((tmp_path / "--flows").read_text().splitlines()))
+    assert [(row["class"], row["hostname"]) for row in rows] == [
+        ("streaming", "cdn.video.example"),
+        ("other", "www.other.example"),
+    ]
+    flows, packets = {"class_tls_split": (1, 5), "class_quic": (1, 2)}[case]
+    assert json.loads(told.stdout)["classes"]["p2p"] == {"flows": 0, "packets": 0, "bytes": 0}
+    streaming = json.loads(told.stdout)["classes"]["streaming"]
+    assert (streaming["flows"], streaming["packets"]) == (flows, packets)
+
+
+def test_a_flow_that_a_policy_stopped_has_no_class(tmp_path: Path) -> None:
+    told = replay(PCAPS / "class_stopped", "--json", "--flows", tmp_path / "flows")
+    rows = list(csv.DictReader((tmp_path / "flows").read_text().splitlines()))
+    assert [(row["server"], row["class"], row["policy"]) for row in rows] == [
+        ("192.0.2.100", "other", "blocklist"),
+        ("198.19.66.6", "p2p", ""),
+    ]
+    assert json.loads(told.stdout)["classes"]["p2p"] == {"flows": 1, "packets": 2, "bytes": 216}
 
 
 @pytest.mark.parametrize(("case", "packets"), [("op25b_observe", 9), ("blocklist_observe", 5), ("spoof_observe", 2)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edged.config.marks import Marks
 from edged.marks import FlowClass, MarkFields, from_field, in_field
@@ -44,3 +46,12 @@ def test_a_class_is_read_back_among_other_bits(flow_class: FlowClass) -> None:
 def test_a_class_that_there_is_not_is_none(value: int) -> None:
     fields = MarkFields()
     assert fields.class_in(in_field(fields.flow_class, value)) is FlowClass.NONE
+
+
+@given(st.integers(0, 0xFFFF_FFFF))
+def test_an_inspectors_answer_replaces_an_earlier_one_and_nothing_else(mark: int) -> None:
+    foreign = mark & 0xFFF0_FFFF
+    assert MarkFields().answered(mark, FlowClass.NONE) == foreign | 0x8_0000
+    assert MarkFields().answered(mark, FlowClass.P2P) == foreign | 0x9_0000
+    assert MarkFields().answered(mark, FlowClass.STREAMING) == foreign | 0xA_0000
+    assert MarkFields(0xFFF).answered(0xFFFF_F0FF, FlowClass.STREAMING) == 0xFFFF_FAFF

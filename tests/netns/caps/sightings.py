@@ -1,7 +1,7 @@
 """Which class the packets of a flow have, packet by packet, as a table beside edged's sees it.
 
-The table looks after edged's chain `shape` has taken the inspector's answer over: the packet that decides a flow is the first with
-its class. So a flow that is recognised with its 8th packet of payload shows 7 of no class.
+The table looks after edged's chain `shape` has taken the inspector's answer over: the packet that decides a flow is the first
+with its class. So a flow that is recognised with its 8th packet of payload shows 7 of no class.
 """
 
 from __future__ import annotations

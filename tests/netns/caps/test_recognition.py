@@ -1,7 +1,7 @@
 """Real clients are recognised by the daemon's inspectors, within their first packets.
 
-BitTorrent is libtorrent's, over TCP and over uTP; QUIC is aioquic's; TLS is OpenSSL's, the server of RTMP is this folder's own, and
-all else is curl, which has librtmp. librtmp speaks IPv4 alone.
+BitTorrent is libtorrent's, over TCP and over uTP; QUIC is aioquic's, TLS is OpenSSL's. HTTP and RTMP have curl as their client,
+whose librtmp speaks IPv4 alone, and servers of this folder.
 """
 
 from __future__ import annotations

@@ -58,5 +58,5 @@ def test_another_flow_of_the_subscriber_is_as_fast_as_without_edged(gateway: Cap
 
 
 def _other(way: Way) -> float:
-    with transfers([way], pace=OTHER * 1_000_000 // 8) as running:
+    with transfers([way], pace=OTHER * 1_000_000) as running:
         return rates(running, warm=0.2, seconds=0.5)[0]

@@ -22,7 +22,7 @@ import pytest
 from edged.config.gateway import PoolName
 from edged.errors import KernelError, Refused
 from edged.kernel.namespace import NAMESPACES
-from edged.policies import Blocklist, Ip53b, Op25b, Policy, Site, Spoof
+from edged.policies import Blocklist, Caps, Ip53b, Op25b, Policy, Site, Spoof
 from edged.replay.arrival import Arrival, Side
 from edged.replay.kernel import KernelEngine
 from edged.replay.sides import Sides
@@ -35,7 +35,7 @@ from tests.netns.replay.packets import ACK, RST, SYN, cut, ping, tcp, udp, unrea
 
 SIOCSIFFLAGS = 0x8914
 FAR = {4: ip_address("198.18.0.9"), 6: ip_address("2001:db8:f::9")}  # in no pool and on no list
-POLICIES = (make(Op25b, exempt={"destinations": list(SERVERS)}), make(Ip53b), make(Spoof), make(Blocklist))
+POLICIES = (make(Op25b, exempt={"destinations": list(SERVERS)}), make(Ip53b), make(Spoof), make(Blocklist), make(Caps))
 
 
 def engine_for(*policies: Policy, site: Site = SITE) -> KernelEngine:

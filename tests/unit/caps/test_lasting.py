@@ -100,17 +100,20 @@ def test_a_burst_is_judged_by_the_whole_time_between_two_samples() -> None:
 
 
 def test_samples_close_together_are_one() -> None:
-    """Between the first two nothing moves, and within a second all the same as much as it should."""
+    """From one to the next nothing moves at times, and over each second yet as much as is wanted."""
     at = [(0, 0), (0.4, 0), (1, 1), (1.3, 1), (2, 2), (2.1, 2), (3, 3), (4, 4), (4.2, 4)]
     assert run([(now, flow(sent=much * RATE)) for now, much in at]) == [now == 4 for now, _ in at]
 
 
 @pytest.mark.parametrize("zeroed", ["sent", "answered"])
-def test_counters_that_go_back_start_anew(zeroed: str) -> None:
-    before = [(now, flow(sent=(9 + now) * RATE, answered=9 * RATE)) for now in range(4)]
-    counters = {"sent": 12 * RATE, "answered": 9 * RATE} | {zeroed: 0}
-    after = [(now, flow(sent=counters["sent"] + (now - 4) * RATE, answered=counters["answered"])) for now in range(4, 9)]
-    assert run([*before, *after]) == [False] * 8 + [True]
+def test_counters_of_one_direction_that_go_back_start_anew_whatever_the_other_moves(zeroed: str) -> None:
+    samples = []
+    for now in range(9):
+        moved = dict.fromkeys(("sent", "answered"), (9 + now) * RATE)
+        if now >= 4:
+            moved[zeroed] = (now - 4) * RATE
+        samples.append((now, flow(**moved)))
+    assert run(samples) == [False] * 8 + [True]
 
 
 def test_another_connection_between_the_same_ends_starts_anew() -> None:

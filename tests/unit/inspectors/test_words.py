@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.inspect.sight import Endpoint, TrafficClass
+from edged.inspect.sight import Endpoint
 from edged.inspectors import peers
-from edged.inspectors.marks import MarkFields
 from edged.inspectors.order import Order, order_of
 from edged.inspectors.queue import Waiting, waiting_in
+from edged.marks import MarkFields
 
-FIELDS = MarkFields(inspected=0x0008_0000, traffic_class=0x0007_0000)
+FIELDS = MarkFields()
 WORDS = st.integers(0, 2**32 - 1)
 ENDPOINTS = st.builds(
     Endpoint,
@@ -22,28 +21,6 @@ ENDPOINTS = st.builds(
     st.integers(0, 2**128 - 1),
     st.integers(0, 2**16 - 1),
 )
-
-
-@given(WORDS)
-def test_an_answer_replaces_an_earlier_one_and_nothing_else(mark: int) -> None:
-    foreign = mark & 0xFFF0_FFFF
-    assert FIELDS.answered(mark, None) == foreign | 0x8_0000
-    assert FIELDS.answered(mark, TrafficClass.P2P) == foreign | 0x9_0000
-    assert FIELDS.answered(mark, TrafficClass.STREAMING) == foreign | 0xA_0000
-
-
-def test_the_fields_may_lie_anywhere() -> None:
-    assert MarkFields(1, 0xE).answered(0xFFFF_FFF0, TrafficClass.STREAMING) == 0xFFFF_FFF5
-    assert MarkFields(1 << 28, 0xE000_0000).answered(0, TrafficClass.P2P) == 0x3000_0000
-
-
-@pytest.mark.parametrize(
-    ("inspected", "traffic_class"),
-    [(0, 7), (3, 0x70), (1, 0), (8, 3), (8, 0xF0), (8, 0x50), (4, 7), (1 << 32, 7), (1, 7 << 30)],
-)
-def test_fields_that_are_none(inspected: int, traffic_class: int) -> None:
-    with pytest.raises(ValueError, match=r"neighbours|32 bits"):
-        MarkFields(inspected, traffic_class)
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

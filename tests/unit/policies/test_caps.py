@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edged.addresses import Family, span
+from edged.addresses import Family, Range, span
 from edged.config.caps import BulkCap
 from edged.config.problem import Severity
 from edged.marks import FlowClass, MarkFields, in_field
@@ -273,6 +273,14 @@ def test_a_plans_subscribers_are_heavy_from_its_own_volume(
     for packet in (up(at.dynamic + 1, at.outside), down(at.outside, at.static)):
         assert not heavy(packet, flow(flow_class, AFTER[flow_class]), **settings)  # type: ignore[arg-type]
         assert heavy(packet, flow(flow_class, AFTER[flow_class] + 1), **settings)  # type: ignore[arg-type]
+
+
+def test_plans_of_any_names_stand_side_by_side() -> None:
+    names = ("free", "after", "light", "a", "a-light", "a_4", "4", "set", "A", "x" * 32)
+    plans = {name: {"p2p": {"after": f"{place}MB"}} for place, name in enumerate(names, start=20)} | {"off": {"p2p": "off"}}
+    members = {name: {Family.IPV4: (Range(place, place),)} for place, name in enumerate((*names, "off"))}
+    table = table_of([make(Caps, plans=plans)], replace(SITE, plans=members))
+    assert len([rule for rule in table.rules() if rule.name.startswith("caps_up_p2p.plan.")]) == 2 * len(names)
 
 
 def test_a_plan_that_nobody_has_makes_no_set() -> None:
