@@ -10,7 +10,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -41,13 +41,15 @@ subscribers: subscribers.csv
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What p2p and streaming of a plan's subscribers are held to, in kbit/s; both classes alike."""
+    """What p2p and streaming of a plan's subscribers are held to, in kbit/s; both classes alike. 0: they are not."""
 
     name: str
     down: int
     up: int
 
     def __str__(self) -> str:
+        if not self.down:
+            return f"  {self.name}: {{p2p: off, streaming: off}}\n"
         rates = f"{{down: {self.down}kbit, up: {self.up}kbit}}"
         return f"  {self.name}: {{p2p: {rates}, streaming: {rates}}}\n"
 
@@ -64,7 +66,7 @@ class Settings:
     @property
     def caps(self) -> str:
         """rules.d/50-caps.yaml."""
-        rates = f"{{after: {AFTER // 1000}kB, down: 10mbit, up: 10mbit}}"
+        rates = f"{{after: {AFTER // 1000}kB, down: 8mbit, up: 8mbit}}"
         return (
             f"policy: caps\nclasses:\n  p2p: {rates}\n  streaming: {rates}\n"
             f"plans:\n{''.join(map(str, self.plans))}"
@@ -119,14 +121,21 @@ class CapsGateway:
         (folder / "rules.d/50-caps.yaml").write_text(self.settings.caps)
         (folder / "subscribers.csv").write_text("\n".join(["id,prefixes,plan", *(each.row for each in self.subscribers), ""]))
 
-    def start(self) -> None:
-        """Start the daemon; returns when flows are inspected and the pool can be leased."""
+    def start(self, shaped: Collection[str] = tuple(DEVICES.values())) -> None:
+        """Start the daemon; returns when flows are inspected and the pool can be leased on the devices."""
         self.write()
         self.daemon.start()
         eventually(self.inspects, 15)
         if self.settings.pool:
-            for device in DEVICES.values():
-                eventually(lambda device=device: len(self.classes(device)) == self.settings.pool + 1, 5)
+            eventually(lambda: all(self.is_shaped(device) for device in shaped), 5)
+
+    def give_plan(self, subscriber: int, plan: str) -> None:
+        """Another plan in the row of the subscriber with that index."""
+        self.subscribers[subscriber] = replace(self.subscribers[subscriber], plan=plan)
+
+    def is_shaped(self, device: str) -> bool:
+        """Whether all classes of the pool, and the line's, are there."""
+        return len(self.classes(device)) == self.settings.pool + 1
 
     def reload(self) -> None:
         """Have the daemon take the files anew."""
@@ -179,14 +188,21 @@ class CapsGateway:
 
 
 @contextmanager
-def caps_gateway(settings: Settings, plans: Iterable[str] = ()) -> Iterator[CapsGateway]:
+def caps_gateway(settings: Settings, plans: Iterable[str]) -> Iterator[CapsGateway]:
     """A gateway with a subscriber of each of the plans, the daemon ready."""
+    with unstarted(settings, plans) as made:
+        made.start()
+        yield made
+
+
+@contextmanager
+def unstarted(settings: Settings, plans: Iterable[str]) -> Iterator[CapsGateway]:
+    """A gateway with a subscriber of each of the plans, without the daemon."""
     with Topology() as topology:
         made = CapsGateway(topology, settings)
         try:
             for plan in plans:
                 made.subscriber(plan)
-            made.start()
             yield made
         finally:
             made.close()

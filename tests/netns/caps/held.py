@@ -13,14 +13,14 @@ from contextlib import ExitStack, contextmanager
 
 from edged.addresses import Family
 from edged.lab.topology import Host
-from tests.netns.bulk import Transfer, Way
+from tests.netns.bulk import Way
 from tests.netns.caps.gateway import AFTER
-from tests.netns.daemon_process import eventually
 
 # the first message of a BitTorrent peer (BEP 3): what a transfer begins with is what it is taken for
 PEER_HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(range(20)) + b"-ED0100-" + bytes(12)
 WITHIN = 0.5  # seconds from becoming heavy to being held
 LEAST, MOST = 0.85, 1.05  # of the rate
+_PATIENCE = 10.0
 _TABLE = "inet arrivals"
 
 
@@ -39,14 +39,27 @@ def arrivals(ways: Sequence[Way]) -> Iterator[Callable[[], list[int]]]:
         yield lambda: _read(receivers.values(), len(ways))
 
 
-def megabits_once_heavy(running: Sequence[Transfer], arrived: Callable[[], list[int]], seconds: float) -> list[float]:
-    """What each way carries, in Mbit/s, in the `seconds` that begin WITHIN after the last of them has become heavy."""
-    eventually(lambda: min(each.received for each in running) >= AFTER)
-    time.sleep(WITHIN)
+def megabits(arrived: Callable[[], list[int]], seconds: float) -> list[float]:
+    """What each way carries in the `seconds` from now on, in Mbit/s."""
     before, began = arrived(), time.monotonic()
     time.sleep(seconds)
     after, took = arrived(), time.monotonic() - began
     return [(now - had) * 8 / took / 1e6 for now, had in zip(after, before, strict=True)]
+
+
+def megabits_once_heavy(arrived: Callable[[], list[int]], seconds: float) -> list[float]:
+    """What each way carries, in Mbit/s, in the `seconds` that begin WITHIN after the last of them has become heavy."""
+    until = time.monotonic() + _PATIENCE
+    while min(seen := arrived()) < AFTER:
+        assert time.monotonic() < until, f"not all have become heavy; they moved {seen} bytes"
+        time.sleep(0.01)
+    time.sleep(WITHIN)
+    return megabits(arrived, seconds)
+
+
+def is_held(got: float, rate: float) -> bool:
+    """Whether that is the rate of a cap, both in Mbit/s."""
+    return LEAST * rate <= got <= MOST * rate
 
 
 def _between(way: Way) -> str:
