@@ -20,6 +20,7 @@ from tests.netns.caps.gateway import AFTER
 PEER_HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(range(20)) + b"-ED0100-" + bytes(12)
 WITHIN = 0.5  # seconds from becoming heavy to being held
 LEAST, MOST = 0.85, 1.05  # of the rate
+BUCKET = 1.1  # seconds of the rate that a bucket of the kernel's holds (nft_limit_init, and Bucket.burst)
 _PATIENCE = 10.0
 _TABLE = "inet arrivals"
 
@@ -41,9 +42,9 @@ def arrivals(ways: Sequence[Way]) -> Iterator[Callable[[], list[int]]]:
 
 def megabits(arrived: Callable[[], list[int]], seconds: float) -> list[float]:
     """What each way carries in the `seconds` from now on, in Mbit/s."""
-    before, began = arrived(), time.monotonic()
+    began, before = time.monotonic(), arrived()
     time.sleep(seconds)
-    after, took = arrived(), time.monotonic() - began
+    took, after = time.monotonic() - began, arrived()
     return [(now - had) * 8 / took / 1e6 for now, had in zip(after, before, strict=True)]
 
 
@@ -57,9 +58,14 @@ def megabits_once_heavy(arrived: Callable[[], list[int]], seconds: float) -> lis
     return megabits(arrived, seconds)
 
 
-def is_held(got: float, rate: float) -> bool:
-    """Whether that is the rate of a cap, both in Mbit/s."""
+def is_leased(got: float, rate: float) -> bool:
+    """Whether that is the rate of a cap by a lease, both in Mbit/s."""
     return LEAST * rate <= got <= MOST * rate
+
+
+def is_policed(got: float, rate: float, seconds: float) -> bool:
+    """Whether that is the rate of a cap by a bucket, which can have filled up before the `seconds`."""
+    return LEAST * rate <= got <= (MOST + BUCKET / seconds) * rate
 
 
 def _between(way: Way) -> str:

@@ -13,12 +13,16 @@ from edged.lab.topology import GATEWAY_LAN, POOLS, Host, Topology
 from edged.ruleset.nodes import Direction
 from tests.netns.bulk import Way, transfers
 from tests.netns.caps.gateway import CapsGateway, Plan, Settings, caps_gateway
-from tests.netns.caps.held import PEER_HANDSHAKE, arrivals, is_held, megabits_once_heavy
+from tests.netns.caps.held import PEER_HANDSHAKE, arrivals, is_leased, is_policed, megabits_once_heavy
 from tests.netns.daemon_process import eventually
 
 RATE = 10
 SETTINGS = Settings([Plan("ten", RATE * 1000, RATE * 1000)])
-FOREIGN = "qdisc replace dev wan0 root handle 77: htb"
+FOREIGN = (
+    "qdisc replace dev wan0 root handle 77: htb",
+    "class add dev wan0 parent 77: classid 77:5 htb rate 10gbit quantum 60000",
+)
+SECONDS = 1.5
 SAID = "wan0 has a root qdisc that is not edged's (htb); it stays as it is"
 REPAIRED = 5.0  # seconds in which the daemon has seen what became of a device
 
@@ -28,19 +32,12 @@ def measure(gateway: CapsGateway, direction: Direction, subscriber: int) -> floa
     host, web = gateway.subscribers[subscriber].host, gateway.topology.web
     way: Way = ((web, host) if direction is Direction.DOWN else (host, web), Family.IPV4)
     with arrivals([way]) as arrived, transfers([way], PEER_HANDSHAKE):
-        return megabits_once_heavy(arrived, 1.0)[0]
+        return megabits_once_heavy(arrived, SECONDS)[0]
 
 
 def foreign_classes(gateway: CapsGateway) -> str:
     """What is below the root of the other program."""
     return gateway.topology.gateway.run(["tc", "class", "show", "dev", "wan0", "parent", "77:"], check=True).stdout
-
-
-def put_foreign_root(gateway: CapsGateway) -> None:
-    """Another program's tree in place of edged's; returns when edged has said so."""
-    for command in (FOREIGN, "class add dev wan0 parent 77: classid 77:5 htb rate 10gbit quantum 60000"):
-        gateway.topology.gateway.run(["tc", *command.split()], check=True)
-    eventually(lambda: SAID in gateway.daemon.log(), REPAIRED)
 
 
 @pytest.fixture
@@ -62,30 +59,30 @@ def test_an_access_device_that_comes_back_is_set_up_again(gateway: CapsGateway) 
     after = [measure(gateway, Direction.DOWN, each) for each in (0, 1)]
     print(f"{before:.2f} before, the tree {took:.1f} s after the device, then {after[0]:.2f} and {after[1]:.2f} of {RATE}")
     for got in (before, *after):
-        assert is_held(got, RATE)
+        assert is_leased(got, RATE)
 
 
 def test_a_foreign_root_is_never_replaced(gateway: CapsGateway) -> None:
-    """Not where it is put in place of edged's tree, and not where it was first; its direction is policed, and edged says so."""
-    put_foreign_root(gateway)
+    """Not where it comes in place of edged's tree, and not where it was first; its direction is policed, and edged says so."""
+    for command in FOREIGN:
+        gateway.topology.gateway.run(["tc", *command.split()], check=True)
+    eventually(lambda: SAID in gateway.daemon.log(), REPAIRED)
     foreign = foreign_classes(gateway)
-    assert "class htb 77:5" in foreign
     held = measure(gateway, Direction.UP, 0)
     assert gateway.daemon.stop() == 0
     gateway.start(shaped=["lan0"])
     eventually(lambda: SAID in gateway.daemon.log(), REPAIRED)
     again = [measure(gateway, direction, 1) for direction in (Direction.UP, Direction.DOWN)]
     print(f"up {held:.2f}, after a new start {again[0]:.2f}, down {again[1]:.2f} of {RATE}")
+    assert "class htb 77:5" in foreign
     assert foreign_classes(gateway) == foreign
-    for got in (held, *again):
-        assert is_held(got, RATE)
-
-
-def test_a_device_is_shaped_once_the_foreign_root_is_gone(gateway: CapsGateway) -> None:
-    put_foreign_root(gateway)
+    assert is_leased(again[1], RATE)
+    for got in (held, again[0]):
+        assert is_policed(got, RATE, SECONDS)
+    # and once the other program has taken its tree away
     gateway.topology.gateway.run(["tc", "qdisc", "delete", "dev", "wan0", "root"], check=True)
     eventually(lambda: gateway.is_shaped("wan0"), REPAIRED)
-    assert is_held(measure(gateway, Direction.UP, 0), RATE)
+    assert is_leased(measure(gateway, Direction.UP, 0), RATE)
 
 
 def plug_in(topology: Topology) -> None:
