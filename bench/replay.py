@@ -3,10 +3,10 @@
     python -m bench.replay [ROUNDS [MILLIONS]]
 
 The capture is the corpus as one file of raw IP, or, where there is none (EDGED_CORPUS names its folder), one that is made here.
-`edged` is the model engine with the shipped policy in a process that has loaded it, without and with the classes that its caps
-make `edged replay` tell; the peers are `tshark -q` and `ndpiReader`,
-which judge nothing, on the same file in the same rounds. All three by their CPU time, less that of an empty capture. The memory
-is the most that the process ever held (VmHWM), of which Python and the policy are some 45 MB.
+`edged` is the model engine with the shipped policy in a process that has loaded it, without classes and with those that its caps
+make `edged replay` tell; the peers are `tshark -q` and `ndpiReader`, which judge nothing, on the same file in the same rounds.
+All by their CPU time, less that of an empty capture. The memory is the most that the process ever held (VmHWM), with classes:
+Python and the policy are some 45 MB of it, and what the inspector remembers of flows 30.
 """
 
 from __future__ import annotations
