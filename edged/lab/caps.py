@@ -28,7 +28,7 @@ from edged.ruleset.nodes import Direction
 _LEAST, _MOST = 0.85, 1.05
 _TIMES_AS_FAST = 10
 _BEGINNING = 20.0
-_SETTLING = 1.5  # from the volume that makes a flow heavy on: a lease takes some tenths, and the queue before it runs empty
+_SETTLING = 1.5  # until the lease is given, and what was sent before it has come
 _WINDOW = 4.0
 _QUIET = 0.5  # the shaper lets a subscriber's packets by at most some tenths of a second apart
 

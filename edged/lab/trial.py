@@ -25,7 +25,7 @@ from edged.lab.servers import start_servers
 from edged.lab.topology import Topology
 from edged.ruleset.tree import Counter
 
-Count = TypeVar("Count", Counter, CappedBytes)
+_Count = TypeVar("_Count", Counter, CappedBytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Lab:
         return CapResult(family, Held(cap.down, transfers, counted))
 
 
-def _rises(before: Mapping[Count, int], after: Mapping[Count, int]) -> Mapping[Count, int]:
+def _rises(before: Mapping[_Count, int], after: Mapping[_Count, int]) -> Mapping[_Count, int]:
     return {what: rise for what, value in after.items() if (rise := value - before.get(what, 0))}
 
 
