@@ -3,10 +3,10 @@
     python -m bench.replay [ROUNDS [MILLIONS]]
 
 The capture is the corpus as one file of raw IP, or, where there is none (EDGED_CORPUS names its folder), one that is made here.
-`edged` is the model engine with the shipped policy in a process that has loaded it, without and with the classes that its caps
-make `edged replay` tell; the peers are `tshark -q` and `ndpiReader`,
-which judge nothing, on the same file in the same rounds. All three by their CPU time, less that of an empty capture. The memory
-is the most that the process ever held (VmHWM), of which Python and the policy are some 45 MB.
+`edged` is the model engine with the shipped policy in a process that has loaded it, without classes and with those that its caps
+make `edged replay` tell; the peers are `tshark -q` and `ndpiReader`, which judge nothing, on the same file in the same rounds.
+All by their CPU time, less that of an empty capture. The memory is the most that the process ever held (VmHWM), with classes:
+Python and the policy are some 45 MB of it, and what the inspector remembers of flows 30.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 
 from bench._table import Table
 from edged.cli.files import load_configuration
+from edged.inspect.engine import Inspector
 from edged.lists.offline import in_force
 from edged.packet.decode import RAW, decode
 from edged.packet.layers import Decoded
@@ -105,7 +106,7 @@ def made(file: Path, packets: int, flows: int) -> None:
 def by_edged(replay: Replay, file: Path, hosts: Hosts | None) -> float:
     """CPU seconds of this process; with `hosts` it tells classes too."""
     began = time.process_time()
-    replay.run(file, Summary("model", [str(file)]), classifier=None if hosts is None else Classifier(hosts))
+    replay.run(file, Summary("model", [str(file)]), classifier=None if hosts is None else Classifier(Inspector(hosts)))
     return time.process_time() - began
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from edged.addresses import Family
 from edged.config.document import Document
 from edged.config.gateway import EdgedFile, PoolName
 from edged.config.problem import Problem
@@ -29,6 +31,10 @@ class PlacedPolicy:
     file: Path
 
 
+NOBODY = Subscribers()
+NOTHING: Mapping[str, StoredList] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """All files of one configuration, valid; `sources` are the files it was read from, as read, edged.yaml first."""
@@ -42,6 +48,7 @@ class Configuration:
     subscribers: Subscribers = field(default_factory=Subscribers)
     streaming_hosts: Hosts = field(default_factory=Hosts)
     lists: Mapping[str, StoredList] = field(default_factory=dict)  # those in force, by name; the list book puts them here
+    _site: Site | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -50,7 +57,11 @@ class Configuration:
 
     def site(self) -> Site:
         """The gateway as its policies see it."""
-        return site_of(self.edged, self.places, self.lists)
+        if self._site is None:  # of a hundred thousand subscribers it takes a tenth of a second
+            plans = {name for each in self.policies for name in each.settings.plan_names() or ()}
+            object.__setattr__(self, "_site", site_of(self.edged, self.places, self.lists, self.subscribers, plans))
+        assert self._site is not None  # noqa: S101  made above
+        return self._site
 
     def table(self, now: int) -> Table:
         """The table that enforces every policy that is not off; `now` (seconds since the epoch) ends exemptions."""
@@ -62,8 +73,14 @@ class Configuration:
         return compile_table(site.access, site.upstream, fragments)
 
 
-def site_of(edged: EdgedFile, places: Document, lists: Mapping[str, StoredList]) -> Site:
-    """The gateway of those files as policies see it, with these lists in force."""
+def site_of(
+    edged: EdgedFile,
+    places: Document,
+    lists: Mapping[str, StoredList] = NOTHING,
+    subscribers: Subscribers = NOBODY,
+    plans: Iterable[str] = (),
+) -> Site:
+    """The gateway of those files as policies see it, with these lists in force, and the subscribers of those plans."""
     return Site(
         edged.gateway.access,
         edged.gateway.upstream,
@@ -72,4 +89,5 @@ def site_of(edged: EdgedFile, places: Document, lists: Mapping[str, StoredList])
         places.at("never_block"),
         edged.marks.fields,
         {name: each.entries for name, each in lists.items()},
+        {plan: {family: subscribers.prefixes_of_plan(plan, family) for family in Family} for plan in plans},
     )

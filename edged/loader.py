@@ -75,7 +75,7 @@ class _Load:
     def review(self, document: Document, edged: EdgedFile, policies: Iterable[PlacedPolicy]) -> None:
         """Note what only shows across keys and files."""
         self.add(document.problem(finding) for finding in review(edged))
-        site, now = site_of(edged, document, {}), int(self.loading.now.timestamp())
+        site, now = site_of(edged, document), int(self.loading.now.timestamp())
         for policy in policies:
             if policy.settings.mode is not Mode.OFF:
                 self.add(policy.places.problem(finding) for finding in policy.settings.review(site, now))
@@ -141,7 +141,7 @@ class _Load:
 
     def review_rows(self, rows: Rows, edged: EdgedFile, document: Document) -> None:
         """Warn of prefixes that no policy will ever see a packet of."""
-        site = site_of(edged, document, {})
+        site = site_of(edged, document)
         outside = sorted(place for family in Family for place in rows.outside(family, site.addresses(PoolName, family)))
         if outside and edged.subscribers is not None:
             more = f", nor are {len(outside) - 1} others" if len(outside) > 1 else ""

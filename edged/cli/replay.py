@@ -29,9 +29,9 @@ Examples:
   sudo edged replay --engine kernel yesterday.pcap   the same, by the kernel of this machine in a throw-away gateway
 
 A packet comes from the access side if its source is in a pool, else from upstream; --from and --access-mac say otherwise. The
-model ends exemptions by the capture's clock, the kernel by its own. What --expect takes is told at the top of
-edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed,
-3 invalid files, 5 with --diff: flows differ.
+model ends exemptions by the capture's clock, the kernel by its own. Where the policy has caps, or --flows or a filter asks for
+it, packets are looked into: their flows are p2p, streaming or neither. What --expect takes is told at the top of
+edged/replay/expect_file.py. Exit codes: 0, 1 an expectation was missed, 3 invalid files, 5 with --diff: flows differ.
 """
 
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
@@ -59,7 +59,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @json_option
 @click.option("--engine", type=click.Choice(["model", "kernel"]), default="model", show_default=True, help="Who judges.")
 @click.option("--packets", type=_FILE, metavar="FILE", help="Write each packet's verdict there, a JSON object a line.")
-@click.option("--flows", type=_FILE, metavar="FILE", help="Write the flows there, as CSV.")
+@click.option("--flows", type=_FILE, metavar="FILE", help="Write the flows there, as CSV, with classes and host names.")
 @click.option("--expect", type=_FILE, metavar="FILE", help="What must come of it (YAML); a miss ends with exit code 1.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write what came of --expect there, as JUnit XML.")
 @click.option(

@@ -67,7 +67,7 @@ def policies_of(configuration: Configuration) -> list[str]:
 
 
 def _looking(configuration: Configuration, expected: tuple[Expectation, ...], *, flows: bool) -> Looking | None:
-    """Whether to look into packets: that takes as long again as to judge them, and so it is done where the answer shows."""
+    """How to look into packets; None where the answer would show nowhere, as it takes a quarter of the time."""
     from edged.policies import Caps, Mode
     from edged.replay.filters import Wording, asks
     from edged.replay.part import Looking

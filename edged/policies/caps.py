@@ -64,6 +64,10 @@ class Caps(Policy):
         said = ((name, getattr(other, name)) for name in other.model_fields_set)
         return held.model_copy(update={name: value for name, value in said if value is not None})
 
+    def plan_names(self) -> tuple[str, ...]:
+        """Those that subscribers may have."""
+        return tuple(self.plans)
+
     def declare(self, site: Site, places: Places, now: int) -> Fragment:  # noqa: ARG002  nothing here ends
         """What capping.py makes of the caps of this site's plans."""
         plans = {name: {each: self.cap(each, name) for each in CAPPED} for name in self.plans}

@@ -20,7 +20,6 @@ from edged.packet.tunnels import TUNNEL_PORTS, innermost
 from edged.replay.arrival import Arrival
 from edged.replay.flows import Flows, Key, key_of
 from edged.replay.verdict import Judged
-from edged.sources.hosts import Hosts
 
 MOST = 131_072  # flows with a class, some 40 MB; beyond, what is counted may be counted again
 
@@ -28,13 +27,12 @@ _new = tuple.__new__
 
 
 class Classifier:
-    """Tells the classes of one capture's packets, and `flows`, where they are given, what each flow is."""
+    """Tells the classes of one capture's packets, by an inspector that has seen no other, and `rows` what each flow is."""
 
-    def __init__(self, hosts: Hosts, flows: Flows | None = None) -> None:
-        """`hosts` are streaming services."""
-        self._inspector = Inspector(hosts)
+    def __init__(self, inspector: Inspector, rows: Flows | None = None) -> None:
+        self._inspector = inspector
         self._reassembler = Reassembler()
-        self._rows = flows
+        self._rows = rows
         self._counted: dict[Key, TrafficClass] = {}
         self._flows = dict.fromkeys(TrafficClass, 0)
 

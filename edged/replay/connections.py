@@ -16,7 +16,7 @@ from edged.replay.arrival import Side
 from edged.replay.verdict import Judgement
 
 SECOND = 1_000_000_000
-MOST = 131_072  # some 60 MB; nf_conntrack_max is 65,536 on a machine of up to 4 GB and 262,144 on larger ones
+MOST = 65_536  # some 30 MB; nf_conntrack_max of a machine with up to 4 GB
 _SWEEP_EVERY = 1 << 16  # new connections
 
 Key = tuple[int, int, int | None, int, int | None]  # protocol and family, the lower end and its port, the higher and its

@@ -74,11 +74,12 @@ class Work:
         """Who tells what the flows of that capture are, and who collects them; neither where nobody wants to know."""
         if self.looking is None:
             return None, None
+        from edged.inspect.engine import Inspector  # noqa: PLC0415
         from edged.replay.classes import Classifier  # noqa: PLC0415
         from edged.replay.flows import Flows  # noqa: PLC0415
 
         flows = Flows(place, name) if self.looking.rows else None
-        return flows, Classifier(self.looking.hosts, flows)
+        return flows, Classifier(Inspector(self.looking.hosts), flows)
 
 
 def appended(path: Path) -> TextIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import runpy
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from edged.addresses import Address
 from edged.cli.root import edged
+from edged.inspect.engine import Inspector
 from edged.loader import load
 from edged.packet.decode import decode
 from edged.packet.layers import Decoded
@@ -74,7 +76,7 @@ def packets_of(case: Path) -> list[Judged]:
         for each, packet in found
         if isinstance(packet, Decoded)
     ]
-    return list(Classifier(hosts).classed(judged))
+    return list(Classifier(Inspector(hosts)).classed(judged))
 
 
 def is_for_documentation(address: Address) -> bool:
@@ -173,6 +175,34 @@ def test_confidential_addresses_are_in_no_output(tmp_path: Path) -> None:
     assert json.loads(told.stdout)["policies"]["blocklist"]["drop"] == 3
     everything = told.output + (tmp_path / "packets").read_text() + (case / "expect.yaml").read_text()
     assert not re.search(r"192\.0\.2\.66|2001:db8:a::66", everything)
+
+
+@pytest.mark.parametrize("case", ["class_tls_split", "class_quic"])
+def test_a_host_name_is_in_the_rows_of_flows_and_in_no_other_output(case: str, tmp_path: Path) -> None:
+    names = ("--packets", "--flows", "--junit")
+    told = replay(PCAPS / case, "--json", *(word for name in names for word in (name, tmp_path / name)))
+    people = replay(PCAPS / case)
+    everything = told.output + people.output + (tmp_path / "--packets").read_text() + (tmp_path / "--junit").read_text()
+    assert not re.search(r"(video|other)\.example", everything)
+    rows = list(csv.DictReader((tmp_path / "--flows").read_text().splitlines()))
+    assert [(row["class"], row["hostname"]) for row in rows] == [
+        ("streaming", "cdn.video.example"),
+        ("other", "www.other.example"),
+    ]
+    flows, packets = {"class_tls_split": (1, 5), "class_quic": (1, 2)}[case]
+    assert json.loads(told.stdout)["classes"]["p2p"] == {"flows": 0, "packets": 0, "bytes": 0}
+    streaming = json.loads(told.stdout)["classes"]["streaming"]
+    assert (streaming["flows"], streaming["packets"]) == (flows, packets)
+
+
+def test_a_flow_that_a_policy_stopped_has_no_class(tmp_path: Path) -> None:
+    told = replay(PCAPS / "class_stopped", "--json", "--flows", tmp_path / "flows")
+    rows = list(csv.DictReader((tmp_path / "flows").read_text().splitlines()))
+    assert [(row["server"], row["class"], row["policy"]) for row in rows] == [
+        ("192.0.2.100", "other", "blocklist"),
+        ("198.19.66.6", "p2p", ""),
+    ]
+    assert json.loads(told.stdout)["classes"]["p2p"] == {"flows": 1, "packets": 2, "bytes": 216}
 
 
 @pytest.mark.parametrize(("case", "packets"), [("op25b_observe", 9), ("blocklist_observe", 5), ("spoof_observe", 2)])

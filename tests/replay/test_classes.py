@@ -1,4 +1,4 @@
-"""What the inspector says of labelled flows: classes and host names, over real captures.
+"""What `edged replay --flows` says of labelled flows: classes and host names, over real captures.
 
 The captures are other projects', as those of test_corpus.py, and come with labels; without them this says so. A class of `host`
 basis measures the service list, so it is told apart; host names count where two independent readers agree on them.
@@ -7,32 +7,26 @@ basis measures the service list, so it is told apart; host names count where two
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from edged.addresses import Family
-from edged.inspect.decision import Decision
-from edged.inspect.engine import Inspector
+from edged.cli.root import edged
 from edged.inspect.sight import TrafficClass
-from edged.packet.decode import RAW, decode
-from edged.packet.layers import TCP, UDP, Decoded
-from edged.packet.reassembly import Reassembler, Whole
-from edged.packet.tunnels import innermost
-from edged.replay.readers import open_capture
-from edged.sources.hosts import Hosts, parse_hosts
 
 CORPUS = Path(os.environ.get("EDGED_CORPUS") or Path(__file__).parents[3] / "shared/corpus")
-HOSTS = Path(__file__).parents[2] / "rules/hosts/streaming.txt"
+POLICY = Path(__file__).parents[2] / "rules/edged.yaml"
 AGREED = {"nDPI+tshark", "nDPI(truncated)+tshark", "tshark"}
 
 End = tuple[str, int]
-FlowKey = tuple[str, str, End, End]
+FlowKey = tuple[str, str, tuple[End, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,77 +38,42 @@ class Label:
     host: str  # empty where none is certain
 
 
-def flow_key(file: str, transport: str, one: End, other: End) -> FlowKey:
-    lower, higher = sorted((one, other))
-    return file, transport, lower, higher
+def flow_of(row: Mapping[str, str]) -> FlowKey:
+    """What a row of either table is about, whoever of the two is the client."""
+    ends = [(str(ip_address(row[host])), int(row[port])) for host, port in (("client", "cport"), ("server", "sport"))]
+    return row["file"], row["proto"], tuple(sorted(ends))
 
 
 def labels() -> Iterator[Label]:
     with (CORPUS / "dev/labels.csv").open(newline="") as rows:
         for row in csv.DictReader(rows):
-            ends = [(str(ip_address(row[host])), int(row[port])) for host, port in (("client", "cport"), ("server", "sport"))]
             host = row["hostname"].lower().rstrip(".") if row["hostname_source"] in AGREED else ""
-            yield Label(
-                flow_key(row["file"], row["proto"], *ends), row["class"], row["basis"], row["ndpi_proto"], without_port(host)
-            )
+            yield Label(flow_of(row), row["class"], row["basis"], row["ndpi_proto"], without_port(host))
 
 
 def without_port(host: str) -> str:
     return host.partition(":")[0] if host.count(":") == 1 else host
 
 
-def packets(path: Path) -> Iterator[tuple[int, Decoded, bytes]]:
-    """The subscribers' packets of a capture: reassembled, and with their tunnels taken off."""
-    reassembler = Reassembler()
-    with open_capture(path) as capture:
-        for record in capture:
-            packet, data = decode(record.data, record.link, record.original_length), record.data
-            if not isinstance(packet, Decoded):
-                continue
-            taken = reassembler.take(packet, data, record.nanoseconds)
-            if isinstance(taken, Whole):
-                packet, data = decode(taken.data, RAW), taken.data
-                assert isinstance(packet, Decoded)
-            yield record.nanoseconds, innermost(packet, data).packet, data
-
-
-def decisions(path: Path, hosts: Hosts) -> dict[FlowKey, Decision]:
-    """The last that was said of each flow."""
-    inspector = Inspector(hosts)
-    told: dict[FlowKey, Decision] = {}
-    for now, packet, data in packets(path):
-        decision = inspector.feed(now, packet, data)
-        if decision is not None:
-            assert packet.protocol in (TCP, UDP)
-            told[flow_key(path.name, "tcp" if packet.protocol == TCP else "udp", *ends_of(packet))] = decision
-    return told
-
-
-def ends_of(packet: Decoded) -> tuple[End, End]:
-    family: Family = packet.family
-    assert packet.source_port is not None
-    assert packet.destination_port is not None
-    source, destination = family.address(packet.source), family.address(packet.destination)
-    return (str(source), packet.source_port), (str(destination), packet.destination_port)
-
-
 @pytest.fixture(scope="module")
-def judged() -> list[tuple[Label, str, str]]:
-    """Each label, with the class and the host that the inspector tells."""
+def judged(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Label, str, str]]:
+    """Each label, with the class and the host that `edged replay --flows` tells."""
     captures = sorted((CORPUS / "dev/pcap").glob("*")) if (CORPUS / "dev/labels.csv").exists() else []
     if not captures:
         pytest.skip(f"no labelled captures in {CORPUS}: set EDGED_CORPUS to their place")
-    hosts = parse_hosts(HOSTS.read_bytes()).hosts
-    told: dict[FlowKey, Decision] = {}
-    for path in captures:
-        told |= decisions(path, hosts)
-    return [(label, *said(told.get(label.flow))) for label in labels()]
-
-
-def said(decision: Decision | None) -> tuple[str, str]:
-    if decision is None:
-        return "other", ""
-    return decision.traffic_class or "other", without_port((decision.host or "").rstrip("."))
+    flows = tmp_path_factory.mktemp("flows") / "flows.csv"
+    arguments = ["replay", "-c", str(POLICY), "--json", "--flows", str(flows), *map(str, captures)]
+    done = CliRunner().invoke(edged, arguments, prog_name="edged")
+    assert done.exit_code == 0, done.output
+    told: dict[FlowKey, tuple[str, str]] = {}
+    by_class: Counter[str] = Counter()
+    with flows.open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            by_class[row["class"]] += 1
+            told[flow_of(row)] = row["class"], without_port(row["hostname"].rstrip("."))
+    counted = {name: each["flows"] for name, each in json.loads(done.stdout)["classes"].items()}
+    assert counted == {name: by_class[name] for name in TrafficClass}
+    return [(label, *told.get(label.flow, ("other", ""))) for label in labels()]
 
 
 @pytest.mark.parametrize("traffic_class", list(TrafficClass))

@@ -32,7 +32,7 @@ MAY_KNOW = {
     "policies": {"addresses", "config", "interfaces", "marks", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
-    "configuration": {"config", "policies", "ruleset", "sources", "subscribers"},
+    "configuration": {"addresses", "config", "policies", "ruleset", "sources", "subscribers"},
     "loader": {"addresses", "config", "configuration", "policies", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.

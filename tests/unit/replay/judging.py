@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from edged.addresses import Family
 from edged.packet.layers import NOTHING_BEFORE, Decoded, Fragment
@@ -59,10 +60,10 @@ def packet(
     )
 
 
-def judged(fields: Decoded | None = None, judgement: Judgement = ACCEPTED, **more: object) -> Judged:
+def judged(fields: Decoded | None = None, judgement: Judgement = ACCEPTED, **more: Any) -> Judged:
     arrival = Arrival("a.pcap", 1, 1_700_000_000_123_456_789, b"", fields or packet(), Side.ACCESS)
     return Judged(arrival._replace(**more), judgement)
 
 
-def rejected(fields: Decoded | None = None, line: int = 4, **more: object) -> Judged:
+def rejected(fields: Decoded | None = None, line: int = 4, **more: Any) -> Judged:
     return judged(fields, Judgement(Verdict.REJECT, "op25b", f"rules.d/20-op25b.yaml:{line}"), **more)

@@ -86,6 +86,10 @@ def refused(text: str) -> tuple[str, int]:
             "policy: expected 'spoof', 'blocklist', 'op25b', 'ip53b' or 'caps', got 'op25' (did you mean 'op25b'?)",
             10,
         ),
+        ("class == p2", "class: expected 'p2p' or 'streaming', got 'p2' (did you mean 'p2p'?)", 9),
+        ("clas == p2p", "unknown field 'clas' (did you mean 'class'?)", 0),
+        ("class > p2p", "class: only numbers are greater or less; expected == != in, got '>'", 6),
+        ("class in {p2p, bulk}", "class: expected 'p2p' or 'streaming', got 'bulk'", 15),
         ("rule == op25b", "rule: expected a rule's place such as \"rules.d/20-op25b.yaml:4\", got 'op25b'", 8),
         ("tcp.flags.syn == yes", "tcp.flags.syn: expected 0 or 1, got 'yes'", 17),
         # what no packet can match

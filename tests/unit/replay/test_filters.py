@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.config.gateway import PoolName
+from edged.inspect.sight import TrafficClass
 from edged.packet.layers import Fragment
 from edged.policies import Site
 from edged.replay.arrival import Side
@@ -18,7 +19,7 @@ from edged.replay.filter_predicate import predicate
 from edged.replay.filter_syntax import parse
 from edged.replay.filter_tokens import FilterError
 from edged.replay.filter_values import site_names
-from edged.replay.filters import Filter
+from edged.replay.filters import Filter, Wording, asks
 from tests.unit.replay.judging import ACK, ICMP, ICMPV6, NAMES, SYN, UDP, judged, packet, rejected
 
 MAIL = rejected(packet(flags=SYN, length=60))
@@ -110,6 +111,29 @@ def matching(text: str) -> str:
 )
 def test_what_a_filter_matches(text: str, names: str) -> None:
     assert matching(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("class == p2p", "p2p"),
+        ("class != p2p", "streaming"),
+        ("not class == p2p", "streaming none"),
+        ("class in {p2p, streaming}", "p2p streaming"),
+        ("not class in {p2p, streaming} and tcp", "none"),
+    ],
+)
+def test_a_class_is_that_of_the_packets_flow_and_most_have_none(text: str, classes: str) -> None:
+    packets = {"p2p": judged(class_=TrafficClass.P2P), "streaming": judged(class_=TrafficClass.STREAMING), "none": judged()}
+    matches = predicate(parse(text, NAMES))
+    assert " ".join(name for name, each in packets.items() if matches(each)) == classes
+
+
+@pytest.mark.parametrize("text", ["class == p2p", "tcp and not class in {p2p, streaming}", "(udp or class != p2p) and ip"])
+def test_whether_a_filter_asks_for_a_class(text: str) -> None:
+    assert asks(parse(text, NAMES), Wording.CLASS)
+    assert not asks(parse(text, NAMES), Wording.POLICY)
+    assert not asks(parse("src in dynamic and tcp.dport == 25 and not frag", NAMES), Wording.CLASS)
 
 
 def test_what_stands_side_by_side_is_not_nested() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -140,7 +141,7 @@ def test_a_line_is_json_and_its_time_is_exact(nanoseconds: int, capture: str) ->
     assert found["ts"].as_tuple().exponent == -9
 
 
-def flow(first: tuple[int, int], **more: object) -> FlowRow:
+def flow(first: tuple[int, int], **more: Any) -> FlowRow:
     ends = ("203.0.113.7", 40000, "198.51.100.9", 443)
     row = FlowRow(first, "a.pcap", "tcp", *ends, TrafficClass.STREAMING, "v.example", None, "accept", 9, 999)
     return row._replace(**more)
