@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-_DECIMAL = ((10**9, "Gbit/s"), (10**6, "Mbit/s"), (10**3, "kbit/s"))
+_DECIMAL = ((10**9, "gbit"), (10**6, "mbit"), (10**3, "kbit"))
 
 
 def columns(left: tuple[str, ...] = (), right: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> Table:
@@ -29,8 +29,8 @@ def size(octets: float) -> str:
 
 
 def rate(bits: float) -> str:
-    """Bits a second: `7.9 Mbit/s`."""
+    """Bits a second, in the units of the files: `7.95mbit`."""
     for unit, word in _DECIMAL:
         if bits >= 0.9995 * unit:  # what three digits round up
-            return f"{bits / unit:.3g} {word}" if bits < 1000 * unit else f"{bits / unit:,.0f} {word}"
-    return f"{bits:.0f} bit/s"
+            return f"{bits / unit:.3g}{word}" if bits < 1000 * unit else f"{bits / unit:.0f}{word}"
+    return f"{bits:.0f}bit"

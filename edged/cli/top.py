@@ -24,12 +24,13 @@ Examples:
   edged top --once --limit 100
   edged top --json | jq '.uses[] | select(.class == "p2p")'
 
-It shows whose flows of which class are held to a cap at the moment, the fastest first. Of who is policed (method police) no rate
-is counted; they stand at the end, by their caps. It names subscribers: whoever may use the daemon's socket may see it. Where
-stdout is no terminal it is printed once. Exit codes: 0, 4 no daemon.
+It shows whose flows of which class are held to a cap at the moment, the fastest first; `dropped` is in packets a second. Of who
+is policed (method police) neither is counted; they stand at the end, by their caps. It names subscribers: whoever may use the
+daemon's socket may see it. Where stdout is no terminal it is printed once. Exit codes: 0, 4 no daemon.
 """
 
 REFRESH_SECONDS = 2.0  # the daemon measures as often
+_WIDE = 160  # columns: what reads a file or a pipe has no screen to be cut to
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
@@ -44,7 +45,9 @@ def command(path: Path, socket: Path | None, out: Output, *, once: bool, limit: 
     top = client.top(limit)
     if out.as_json:
         out.document(top)
-    elif once or not out.console.is_terminal:
+    elif not out.console.is_terminal:
+        out.console.print(_shown(top), width=_WIDE)
+    elif once:
         out.console.print(_shown(top))
     else:
         _watch(client, top, limit, out)
@@ -72,7 +75,7 @@ def _shown(top: Top) -> RenderableType:
 
     if not top["uses"]:
         return "nobody is held to a cap at the moment"
-    table = columns(("subscriber", "plan", "class", "direction", "method"), ("cap", "rate now", "dropped/s"))
+    table = columns(("subscriber", "plan", "class", "direction", "method"), ("cap", "rate now", "dropped"))
     for each in top["uses"]:
         table.add_row(*_cells(each))
     behind = top["leases"] - len(top["uses"])

@@ -112,7 +112,8 @@ def test_a_capped_stream_as_operators_see_it(topology: Topology, daemon: Daemon)
         assert (up["pool"], down["pool"], down["leased"]) == (0, 8, 1)
         assert "tbf" in up["policed"]
         (queue,) = caps["queues"]
-        assert (queue["state"], queue["flows"]["streaming"], queue["packets"]["decided"]) == ("inspecting", 1, 1)
+        assert (queue["state"], queue["flows"]["streaming"]) == ("inspecting", 1)
+        assert queue["packets"]["decided"] >= 1
         assert [each["what"] for each in status["degraded"]] == ["shaping up"]
 
         told = edged(daemon, "status")
@@ -132,7 +133,7 @@ def test_a_capped_stream_as_operators_see_it(topology: Topology, daemon: Daemon)
         assert found['edged_capped_subscribers{class="streaming",method="police"}'] == 1
         assert found['edged_capped_bytes_total{class="streaming",direction="down"}'] > 4e6
         assert found['edged_flows_classified_total{class="streaming"}'] == 1
-        assert found['edged_queue_packets_total{queue="0",result="decided"}'] == 1
+        assert found['edged_queue_packets_total{queue="0",result="decided"}'] == queue["packets"]["decided"]
         assert found['edged_capability{feature="htb"}'] == 1
         assert not [name for name in found if str(topology.dynamic.address(Family.IPV4)) in name], "no subscriber in a label"
 
