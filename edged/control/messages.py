@@ -142,7 +142,7 @@ TopUse = TypedDict(
         "method": str,  # shape | police
         "cap": int,  # bits a second
         "rate": float | None,  # bits a second, over the last two seconds; None: not counted, as of who is policed
-        "dropped": float | None,  # packets a second
+        "dropped": float | None,  # packets a second that its class had no room for; what a qdisc in it drops later is not told
     },
 )
 

@@ -126,6 +126,8 @@ def line(view: View) -> str:
         parts.append("a change waits for its confirmation")
     if absent := [name for name, there in interfaces(record.configuration, view.present).items() if not there]:
         parts.append(f"absent: {', '.join(absent)}")
+    if view.caps.state.trouble:
+        parts.append("heavy flows are not capped")
     if repaired := sum(kept.repairs.values()):
         parts.append(f"{repaired} foreign changes undone")
     return "; ".join(parts)

@@ -174,6 +174,13 @@ def test_what_a_dead_daemon_left_is_torn_down_without_it(topology: Topology, dae
     assert (queueing(topology), topology.gateway.run(["nft", "list", "ruleset"]).stdout) == before
 
 
+@pytest.mark.parametrize("query", ["", "?limit=", "?limit=-1", "?limit=x", "?limit=1234567890"])
+def test_a_limit_that_is_no_number_is_refused(topology: Topology, daemon: Daemon, query: str) -> None:
+    daemon.start()
+    command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", str(daemon.client.path)]
+    assert topology.gateway.run([*command, f"http://edged/v1/top{query}"]).stdout == "400"
+
+
 def test_a_foreign_root_goes_where_the_files_say_so(topology: Topology, daemon: Daemon) -> None:
     topology.gateway.run(["tc", *FOREIGN.split()], check=True)
     daemon.write("rules.d/50-caps.yaml", "pool: 8", "pool: 8\nreplace_qdiscs: [wan0]")

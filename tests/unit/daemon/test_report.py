@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from edged.daemon.boot import choose
 from edged.daemon.capsreport import CapsView
+from edged.daemon.capstate import CapState
 from edged.daemon.changes import Changes
 from edged.daemon.report import View, degraded, interfaces, line, status
 from edged.daemon.service import figures
@@ -143,6 +144,13 @@ def test_each_shortcoming_is_told(rig: Rig, changes: Changes) -> None:
         assert whats(shown) == expected
         assert "\n" not in line(shown)
         assert all("\n" not in text for each in degraded(shown) for text in each.values())
+
+
+def test_the_line_for_systemd_tells_that_nothing_is_capped(rig: Rig, changes: Changes) -> None:
+    whole = view(rig, changes)
+    assert line(whole) == "The files are in force"
+    shown = replace(whole, caps=CapsView(CapState(trouble="no room")))
+    assert line(shown) == "The files are in force; heavy flows are not capped"
 
 
 def test_a_wildcard_is_there_when_one_of_its_kind_is(rig: Rig) -> None:
