@@ -24,9 +24,10 @@ Examples:
   edged top --once --limit 100
   edged top --json | jq '.uses[] | select(.class == "p2p")'
 
-It shows whose flows of which class are held to a cap at the moment, the fastest first; `dropped` are packets a
-second that found no room in their class. Of who is policed (method police) neither is counted; they stand at the end, by their
-caps. It names subscribers: whoever may use the daemon's socket may see it. Where stdout is no terminal it is printed once. Exit codes: 0, 4 no daemon.
+It shows whose flows of which class are held to a cap at the moment, the fastest first; `dropped` are packets a second that found
+no room in their class. Of who is policed (method police) neither is counted; they stand at the end, by their caps. It names
+subscribers: whoever may use the daemon's socket may see it. Where stdout is no terminal it is printed once. Exit codes: 0,
+4 no daemon.
 """
 
 REFRESH_SECONDS = 2.0  # the daemon measures as often

@@ -116,7 +116,7 @@ class Capper:
             self._carry_out(self._book.give(now, self._whole(self._terms), heavy))
         if now >= self._use_at:
             self._use_at = now + USE_SECONDS
-            self._look_after_use(now)
+            self._look_after_use(self._terms, now)
         if now >= self._renew_at:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
@@ -180,7 +180,7 @@ class Capper:
 
     # --- leases ---
 
-    def _look_after_use(self, now: float) -> None:
+    def _look_after_use(self, terms: Terms, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""
         sent = {direction: self._sent_by(each) for direction, each in self._ways.items()}
         octets = {direction: {classid: work.octets for classid, work in each.items()} for direction, each in sent.items()}
@@ -188,9 +188,7 @@ class Capper:
         self._carry_out(self._book.take_back(now))
         before, seconds = self._sent, now - self._sent_at
         self._sent, self._sent_at = sent, now
-        uses = (
-            tuple(self._use(self._terms, grant, before, seconds) for grant in self._book.grants.values()) if self._terms else ()
-        )
+        uses = tuple(self._use(terms, grant, before, seconds) for grant in self._book.grants.values())
         self.state = replace(self.state, capped=self._book.count, uses=uses)
 
     def _sent_by(self, of: Way) -> dict[ClassId, _Work]:
