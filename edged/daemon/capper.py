@@ -67,10 +67,6 @@ class Capper:
                 _log.info("heavy flows are capped again")
                 self.state = replace(self.state, trouble="")
 
-    def look(self) -> None:
-        """A device came or went: look at the trees at the next tick."""
-        self._look_at = 0.0
-
     def release(self) -> tuple[str, ...]:
         """Nobody is capped, and edged's trees are gone; the devices that they were on. Raises KernelError."""
         self._clear()
