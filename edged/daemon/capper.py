@@ -140,6 +140,9 @@ class Capper:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
         policed = {direction: each.why_policed for direction, each in self._ways.items() if each.why_policed}
+        for direction, why in policed.items():
+            if self.state.policed.get(direction) != why:
+                _log.warning("heavy flows %s are policed, not shaped: %s", direction.value, why)
         pools = {direction: len(each.pool) for direction, each in self._ways.items()}
         self.state = replace(self.state, active=True, policed=policed, pools=pools)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import edged.inspect.names.quic_initial  # noqa: F401  what the engine imports late: the worker cannot, once it is nobody
 from edged.inspect.engine import Inspector
 from edged.inspectors import worker
 from edged.sources.hosts import parse_hosts
