@@ -42,7 +42,12 @@ class Ends(NamedTuple):
     @classmethod
     def of(cls, number: int, port: int) -> Ends:
         """Those of the flow of that number: in 100.64.0.0/10, and in 8.0.0.0/8."""
-        return cls(0x64400000 + number * 2654435761 % (1 << 22), 1024 + number % 60000, 0x08000000 + number * 40503 % (1 << 24), port)
+        return cls(
+            0x64400000 + number * 2654435761 % (1 << 22),
+            1024 + number % 60000,
+            0x08000000 + number * 40503 % (1 << 24),
+            port,
+        )
 
 
 def datagram(ends: Ends, payload: bytes, *, up: bool = True) -> Sent:
@@ -66,7 +71,7 @@ def conversation(ends: Ends, says: list[tuple[bool, bytes]]) -> Iterator[Sent]:
 
 def mixed(count: int) -> Iterator[list[Sent]]:
     """The packets of so many flows; the same at every call."""
-    drawn = random.Random(1)  # noqa: S311  nothing to guess
+    drawn = random.Random(1)
     for number in range(count):
         yield list(_MIX[number % len(_MIX)](number, drawn))
 

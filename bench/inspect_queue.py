@@ -28,9 +28,9 @@ from typing import NamedTuple
 from bench._flows import Sent, mixed
 from bench._forwarding import MACS, Router, Volley, ethernet, routed
 from bench._table import Table
-from edged.marks import MarkFields
 from edged.inspectors.post import State
 from edged.inspectors.workers import Workers
+from edged.marks import MarkFields
 
 ROOT = Path(__file__).parents[1]
 _TREE = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('edged.inspectors', run_name='__main__')"
