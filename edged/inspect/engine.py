@@ -49,6 +49,7 @@ class Inspector:
         most_decryptions: int = MOST_DECRYPTIONS,
     ) -> None:
         """`hosts` are streaming services; `endpoints` are where peers are known to listen, to which it adds what it learns."""
+        self.decided = 0  # flows that it has been fed the deciding packet of
         self._endpoints = Endpoints() if endpoints is None else endpoints
         self._flows = Flows(most_flows, most_bytes)
         self._counts = Counts()
@@ -120,6 +121,7 @@ class Inspector:
                 self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
         elif at < end or flags & _SYN:
             self._segment(now_ns, flow, side, packet, data[at:end])
+        self.decided += flow.is_decided
         return flow.decision
 
     def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:

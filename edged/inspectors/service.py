@@ -78,6 +78,7 @@ class Service:
             self._queue.accept(number)
             words[_UNREADABLE] += 1
             return
+        decided = self._inspector.decided
         try:
             decision = self._inspector.feed(now, packet, data)
         except Exception as failed:  # noqa: BLE001  no fault of an inspector may cost a packet
@@ -88,7 +89,8 @@ class Service:
             words[_UNDECIDED] += 1
             return
         self._queue.accept_marked(number, mark & self._kept | self._answers[decision.traffic_class])
-        words[_COUNTS[decision.traffic_class]] += 1
+        # packets that were on their way when the flow was decided come too, and are answered like the one that decided it
+        words[_COUNTS[decision.traffic_class]] += self._inspector.decided - decided
         words[_DECIDED] += 1
 
     def _failed(self, waiting: Waiting, failed: Exception) -> None:

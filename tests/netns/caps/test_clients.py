@@ -62,7 +62,7 @@ def curl(host: Host, url: str) -> None:
     host.popen(["curl", "-s", "--interface", host.ipv4, "-o", "/dev/null", url])
 
 
-def test_each_is_leased_to_its_rate(shown: Certificates) -> None:
+def test_each_is_held_to_its_rate(shown: Certificates) -> None:
     """HV-1, by what comes in at the subscribers, and for the upload at the server."""
     with caps_gateway(Settings([Plan("wide", RATE * 1000, RATE * 1000)]), ["wide"] * 5) as gateway:
         gateway.limit_segments(8)

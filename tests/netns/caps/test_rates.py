@@ -20,7 +20,7 @@ from tests.netns.caps.held import PEER_HANDSHAKE, arrivals, is_leased, is_police
 MEGABITS = (1, 10, 100)
 PLANS = [Plan(f"mbit{rate}", rate * 1000, rate * 1000) for rate in MEGABITS]
 LEASED, POLICED = 32, 0  # classes in the pool
-SECONDS = {LEASED: 2.0, POLICED: 5.0}
+SECONDS = {LEASED: 2.0, POLICED: 4.0}
 LONGER = 4 if IS_LONG else 1
 # a subscriber for each transfer, so that each has a bucket of its own
 TRANSFERS = [(family, direction, plan) for family in Family for direction in Direction for plan in PLANS]

@@ -17,6 +17,7 @@ from tests.netns.caps.held import PEER_HANDSHAKE, arrivals, is_leased, is_police
 RATE = 10  # Mbit/s of the class
 OTHER = 200  # Mbit/s that the other flow asks for: less than two loaded cores carry
 KEPT = 0.95
+LINE = 100_000_000  # bit/s of each heavy flow until it is held
 ROUNDS = 3
 SECONDS = 2.0
 
@@ -34,7 +35,7 @@ def test_flows_of_one_class_share_one_bucket(gateway: CapsGateway, direction: Di
     host, web = gateway.subscribers[0].host, gateway.topology.web
     ends = (web, host) if direction is Direction.DOWN else (host, web)
     ways: list[Way] = [(ends, Family.IPV4), (ends, Family.IPV4), (ends, Family.IPV6)]
-    with arrivals([ways[0], ways[2]]) as arrived, transfers(ways, PEER_HANDSHAKE):
+    with arrivals([ways[0], ways[2]]) as arrived, transfers(ways, PEER_HANDSHAKE, pace=LINE):
         ipv4, ipv6 = megabits_once_heavy(arrived, SECONDS)
     print(f"{direction.value}: two of IPv4 {ipv4:.2f}, one of IPv6 {ipv6:.2f} of {RATE}")
     assert is_leased(ipv4 + ipv6, RATE) if gateway.settings.pool else is_policed(ipv4 + ipv6, RATE, SECONDS)

@@ -13,7 +13,7 @@ import pytest
 from tests.netns.caps.gateway import CapsGateway, Plan, Settings, caps_gateway
 from tests.netns.caps.openings import Openings, percentile
 
-SECONDS = 3.0
+SECONDS = 2.5
 QUICKLY = 0.1  # seconds in which 99 of 100 connections are to open
 STALL = 1.0  # an established flow may be without an answer for less
 
