@@ -79,7 +79,10 @@ class Step(NamedTuple):
     damage: str
 
 
-DAMAGE = ("checksum", "length", "short", "version", "cut", "on wire", "first piece", "last piece", "options", "vlan", "type", "udp")
+DAMAGE = (
+    *("checksum", "length", "short", "version", "cut", "on wire"),
+    *("first piece", "last piece", "options", "vlan", "type", "udp"),
+)
 
 
 @st.composite
