@@ -76,7 +76,8 @@ def packets_of(case: Path) -> list[Judged]:
         for each, packet in found
         if isinstance(packet, Decoded)
     ]
-    return [Judged(each, Judgement(Verdict.ACCEPT)) for each in Classifier(Inspector(hosts)).looked_into(arrivals)]
+    looked_into = Classifier(Inspector(hosts)).looked_into(arrivals)
+    return [Judged(arrival, Judgement(Verdict.ACCEPT)) for arrival in looked_into]
 
 
 def is_for_documentation(address: Address) -> bool:
