@@ -160,6 +160,10 @@ class Book:
         seen = {(grant.account.subscriber, grant.account.flow_class, type(grant.method)) for grant in self.grants.values()}
         return Counter((flow_class, method) for _, flow_class, method in seen)
 
+    def leased(self, direction: Direction) -> int:
+        """How many classes of the pool are leased."""
+        return len(self._taken[direction])
+
     def _rate(self, grant: Grant, terms: Terms) -> Rate | None:
         """What the grant is to be held to; None where it must be given anew, or not at all."""
         account = grant.account

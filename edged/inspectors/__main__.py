@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import edged.inspect.names.quic_initial  # noqa: F401  what the engine imports late: the worker cannot, once it is nobody
+# what opens QUIC is imported late elsewhere; here that would be as nobody, who may be unable to read edged's own folder
+import edged.inspect.names.quic_initial  # noqa: F401
 from edged.inspect.engine import Inspector
 from edged.inspectors import worker
 from edged.sources.hosts import parse_hosts
