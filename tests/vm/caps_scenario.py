@@ -34,6 +34,7 @@ def main() -> None:
     plan = Plan("slow", RATE * 1000, RATE * 1000)
     with unstarted(Settings([plan], pool=POOLS[0]), ["slow"] * ATTEMPTS * len(POOLS)) as gateway:
         gateway.limit_segments(2)
+        gateway.daemon.patience = PATIENCE
         gateway.start(seconds=PATIENCE)
         for number, pool in enumerate(POOLS):
             subscribers = gateway.subscribers[number * ATTEMPTS : (number + 1) * ATTEMPTS]

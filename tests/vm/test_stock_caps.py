@@ -30,7 +30,7 @@ def seen() -> dict[str, Any]:
     fetched = subprocess.run([RUNNER, "--fetch"], capture_output=True, text=True, check=False)
     if fetched.returncode != 0:
         require("vm", fetched.stderr.strip())
-    # a worker has ten seconds to begin, and compiling what it imports takes an emulated processor longer
+    # a worker has a while to begin, and an emulated processor would take most of it to compile what is imported
     subprocess.run([sys.executable, "-m", "compileall", "-q", "edged", "tests/netns"], check=True, cwd=CHECKOUT)
     # -P: modules of this folder have names that others have too
     done = subprocess.run(
