@@ -6,11 +6,11 @@ A subscriber is an address of each family in the namespace `dynamic`; plans give
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -21,7 +21,7 @@ from edged.kernel.namespace import inside
 from edged.lab.topology import Host, Topology
 from edged.queueing.tree import ClassId
 from edged.ruleset.nodes import Direction
-from tests.netns.daemon_process import Daemon, eventually
+from tests.netns.daemon_process import Daemon
 
 STREAMING_NAME = "rr3.googlevideo.com"  # below a name of the shipped list
 IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
@@ -121,13 +121,21 @@ class CapsGateway:
         (folder / "rules.d/50-caps.yaml").write_text(self.settings.caps)
         (folder / "subscribers.csv").write_text("\n".join(["id,prefixes,plan", *(each.row for each in self.subscribers), ""]))
 
-    def start(self, shaped: Collection[str] = tuple(DEVICES.values())) -> None:
-        """Start the daemon; returns when flows are inspected and the pool can be leased on the devices."""
+    def start(self, shaped: Collection[str] = tuple(DEVICES.values()), seconds: float = 15.0) -> None:
+        """Start the daemon; returns when flows are inspected and the pool can be leased on the devices, each within `seconds`."""
         self.write()
         self.daemon.start()
-        eventually(self.inspects, 15)
+        self.await_inspection(seconds)
         if self.settings.pool:
-            eventually(lambda: all(self.is_shaped(device) for device in shaped), 5)
+            self.await_trees(shaped, seconds)
+
+    def await_inspection(self, seconds: float) -> None:
+        """Wait until flows are inspected."""
+        self._await(self.inspects, seconds)
+
+    def await_trees(self, devices: Collection[str], seconds: float) -> None:
+        """Wait until the pool can be leased on the devices."""
+        self._await(lambda: all(map(self.is_shaped, devices)), seconds)
 
     def give_plan(self, subscriber: int, plan: str) -> None:
         """Another plan in the row of the subscriber with that index."""
@@ -165,12 +173,13 @@ class CapsGateway:
         units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
         return {ClassId(0xED, int(minor, 16)): int(number) * units[unit] for minor, number, unit in found}
 
-    def leases(self, direction: Direction, flow_class: str, family: Family, kind: str = "lease") -> int:
-        """How many keys the map to classes has, or that to limits (`police`)."""
-        name = f"{kind}_{direction.value}_{flow_class}{4 if family is Family.IPV4 else 6}"
-        listed = self.topology.gateway.run(["nft", "-j", "list", "map", "inet", "edged", name], check=True).stdout
-        found = next(each["map"] for each in json.loads(listed)["nftables"] if "map" in each)
-        return len(found.get("elem", []))
+    def has_lease(self, subscriber: Subscriber, direction: Direction, family: Family) -> bool:
+        """Whether the subscriber's heavy p2p in that direction and family goes through a class."""
+        address = subscriber.host.address(family)
+        key = address if family is Family.IPV4 else ip_network((address, 64), strict=False)[0]
+        name = f"lease_{direction.value}_p2p{4 if family is Family.IPV4 else 6}"
+        asked = ["nft", "get", "element", "inet", "edged", name, f"{{ {key} }}"]
+        return self.topology.gateway.run(asked).returncode == 0
 
     def limit_segments(self, most: int) -> None:
         """No host puts more segments than that into a packet from now on; 1 is as on a wire."""
@@ -179,6 +188,13 @@ class CapsGateway:
 
     def close(self) -> None:
         self.daemon.close()
+
+    def _await(self, what: Callable[[], bool], seconds: float) -> None:
+        """Look a hundred times: each look costs a slow machine the time that it needs itself."""
+        until = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < until, f"not so after {seconds} s: {self.daemon.log()}"
+            time.sleep(seconds / 100)
 
     def _numbered(self) -> dict[int, int]:
         """The number of the last packet of each queue (nfnetlink_queue.c: seq_show)."""
