@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from edged.addresses import Family
+from edged.addresses import Family, Prefix
 from edged.caps.terms import Account, Terms
 from edged.marks import FlowClass
 from edged.queueing.leases import (
@@ -91,6 +91,8 @@ class Book:
     def __init__(self) -> None:
         self.grants: dict[Account, Grant] = {}
         self._by_key: dict[CapSets, dict[int, Grant]] = {}  # whose a key is, without a search over all subscribers
+        self._holders: Counter[tuple[Prefix, FlowClass, type[Method]]] = Counter()  # in one direction or both
+        self._capped: Counter[tuple[FlowClass, type[Method]]] = Counter()
         self._taken: dict[Direction, set[ClassId]] = {direction: set() for direction in Direction}
         self._buckets = 0  # how many there have been: each has a name of its own
 
@@ -116,6 +118,7 @@ class Book:
                         free[sets.direction] = self._free(terms, sets.direction)
                     grant = self.grants[account] = Grant(account, rate, self._method(account, free[sets.direction]), now)
                     _open(grant, rates, steps)
+                    self._count_in(grant)
                 grant.used = now
                 key = Key(sets.family, address)
                 grant.keys.add(key)
@@ -166,12 +169,23 @@ class Book:
     @property
     def count(self) -> Counter[tuple[FlowClass, type[Method]]]:
         """How many subscribers are capped, by class and method; one that is capped in both directions counts once."""
-        seen = {(grant.account.subscriber, grant.account.flow_class, type(grant.method)) for grant in self.grants.values()}
-        return Counter((flow_class, method) for _, flow_class, method in seen)
+        return +self._capped
 
     def leased(self, direction: Direction) -> int:
         """How many classes of the pool are leased."""
         return len(self._taken[direction])
+
+    def _count_in(self, grant: Grant) -> None:
+        holder = grant.account.subscriber, grant.account.flow_class, type(grant.method)
+        self._holders[holder] += 1
+        self._capped[holder[1:]] += self._holders[holder] == 1
+
+    def _count_out(self, grant: Grant) -> None:
+        holder = grant.account.subscriber, grant.account.flow_class, type(grant.method)
+        self._holders[holder] -= 1
+        if not self._holders[holder]:
+            del self._holders[holder]
+            self._capped[holder[1:]] -= 1
 
     def _rate(self, grant: Grant, terms: Terms, pools: Mapping[Direction, frozenset[ClassId]]) -> Rate | None:
         """What the grant is to be held to; None where it must be given anew, or not at all."""
@@ -203,6 +217,7 @@ class Book:
         idle: list[ClassState] = []
         for grant in grants:
             del self.grants[grant.account]
+            self._count_out(grant)
             for key in grant.keys:
                 del self._by_key[_sets(grant, key)][key.address]
             steps += _withdraw(grant)
