@@ -93,12 +93,12 @@ def _engine(opened: ExitStack, how: How, configuration: Configuration) -> Engine
 
 def _side_of(how: How, configuration: Configuration) -> SideOf:
     from edged.replay.arrival import Side
-    from edged.replay.sides import Sides, by_mac
+    from edged.replay.sides import ByMac, Sides
 
     if how.every is not None:
         side = Side(how.every)
         return lambda _: side
-    return by_mac(how.macs) if how.macs else Sides(configuration.site()).of_sender
+    return ByMac(how.macs) if how.macs else Sides(configuration.site()).of_sender
 
 
 def _progress(opened: ExitStack, out: Output, captures: int) -> Callable[[str, float], None]:

@@ -57,6 +57,8 @@ class Inspector:
         self._allowance = Allowance(most_decryptions)
         self._tcp = by_first_byte(Transport.TCP)
         self._udp = by_first_byte(Transport.UDP)
+        # the flow of the packet that was fed last; who takes note of it puts None here
+        self.fed: Flow | None = None
 
     @property
     def counts(self) -> Counts:
@@ -114,6 +116,7 @@ class Inspector:
             flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
             self._counts.flows += 1
         elif (decision := flow.decision) is not None and decision.final:
+            self.fed = flow
             return decision
         side = int(is_low != flow.client_is_low)
         if flags is None:
@@ -122,6 +125,7 @@ class Inspector:
         elif at < end or flags & _SYN:
             self._segment(now_ns, flow, side, packet, data[at:end])
         self.decided += flow.is_decided
+        self.fed = flow
         return flow.decision
 
     def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:

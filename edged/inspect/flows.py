@@ -10,6 +10,7 @@ from edged.inspect.streams import Stream
 
 MOST_FLOWS = 65_536
 MOST_BYTES = 64 << 20  # of payload, in all
+_GONE = -1 << 80  # a time before all others
 
 # Both ends, the lower one first, and the IP protocol, to which IPv6 adds 256
 Key = tuple[int, int, int, int, int]
@@ -19,7 +20,8 @@ class Flow:
     """What is remembered of a flow.
 
     - `client_is_low`: its first packet came from the key's first end.
-    - `seen`: when it was last put in front, in nanoseconds; who uses it does so once a second.
+    - `seen`: when it was last put in front, in nanoseconds; who uses it does so once a second. Before all time once the flow is
+      no longer remembered, whoever still holds it.
     - `number`: packets that brought payload so far; `budget`: how many may, before the flow is given up.
     - `streams`: of TCP, the client's direction and the server's; `datagrams`: of UDP, the last of each.
     - `waits_since`: when the first piece of an incomplete ClientHello came; None where there is none.
@@ -101,6 +103,7 @@ class Flows:
         former = self._flows.pop(key, None)
         if former is not None:
             self.held -= former.held
+            former.seen = _GONE
         elif len(self._flows) >= self._most_flows:
             self._drop_eldest()
         self._flows[key] = flow
@@ -117,5 +120,6 @@ class Flows:
     def _drop_eldest(self) -> None:
         _, flow = self._flows.popitem(last=False)
         self.held -= flow.held
+        flow.seen = _GONE
         if not (flow.is_decided or flow.learns):
             self.overflow += 1

@@ -22,7 +22,8 @@ class Arrival(NamedTuple):
     """An IP packet of a capture, as it comes to the gateway.
 
     `capture` is the capture's name as it was given; `number` counts its frames from 1; `nanoseconds` are since the epoch;
-    `decoded` was read from `data`; `class_` is what its flow is known as by now, where that was asked for.
+    `decoded` was read from `data`. Where somebody asked for classes, `class_` is what its flow is known as by now, and `inner`
+    the packet that tells the flow: whole, and without tunnels around it; `host` is what the flow asks for.
     """
 
     capture: str
@@ -32,3 +33,5 @@ class Arrival(NamedTuple):
     decoded: Decoded
     side: Side
     class_: TrafficClass | None = None
+    inner: Decoded | None = None
+    host: str | None = None

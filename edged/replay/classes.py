@@ -30,9 +30,10 @@ class Classifier:
     """Tells the classes of one capture's packets, by an inspector that has seen no other, and `rows` what each flow is."""
 
     def __init__(self, inspector: Inspector, rows: Flows | None = None) -> None:
-        self._inspector = inspector
+        self.inspector = inspector
         self._reassembler = Reassembler()
-        self._rows = rows
+        self.rows = rows
+        self.forgot = 0  # how many times it forgot what it had counted
         self._counted: dict[Key, TrafficClass] = {}
         self._flows = dict.fromkeys(TrafficClass, 0)
 
@@ -41,12 +42,11 @@ class Classifier:
         """How many flows were found of each class, as rows count them: whatever passes between the same ends is one."""
         return self._flows
 
-    def classed(self, judged: Iterable[Judged]) -> Iterator[Judged]:
+    def looked_into(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         """The packets, in order, each with what its flow is known as, itself included."""
-        feed, rows = self._inspector.feed, self._rows
-        for each in judged:
-            arrival, judgement = each
-            _, _, now, data, packet, _, _ = arrival
+        feed, is_all_asked = self.inspector.feed, self.rows is not None
+        for each in arrivals:
+            now, data, packet = each[2:5]
             if packet.fragment is not None:
                 packet, data = self._whole(packet, data, now)
             protocol = packet.protocol
@@ -55,11 +55,26 @@ class Classifier:
             ):
                 packet = innermost(packet, data).packet
             decision = feed(now, packet, data)
-            if decision is not None and (class_ := decision.traffic_class) is not None and judgement.policy is None:
-                each = _new(Judged, (_new(Arrival, (*arrival[:6], class_)), judgement))  # noqa: PLW2901
-                self._count(packet, class_)
+            if decision is not None and (decision.traffic_class is not None or is_all_asked):
+                yield _new(Arrival, (*each[:6], decision.traffic_class, packet, decision.host))
+            elif is_all_asked:
+                yield _new(Arrival, (*each[:6], None, packet, None))
+            else:
+                yield each
+
+    def counted(self, judged: Iterable[Judged]) -> Iterator[Judged]:
+        """The packets that were looked into, judged by now; those that a policy stopped have no class any more."""
+        rows = self.rows
+        for each in judged:
+            arrival, judgement = each
+            if arrival.class_ is not None:
+                assert arrival.inner is not None  # noqa: S101  it has the class
+                if judgement.policy is None:
+                    self._count(arrival.inner, arrival.class_)
+                else:
+                    each = Judged(arrival._replace(class_=None), judgement)  # noqa: PLW2901
             if rows is not None:
-                rows.take(each, packet, None if decision is None else decision.host)
+                rows.take(each)
             yield each
 
     def _whole(self, piece: Decoded, data: bytes, now: int) -> tuple[Decoded, bytes]:
@@ -81,5 +96,6 @@ class Classifier:
             self._flows[former] -= 1
         elif len(self._counted) >= MOST:
             self._counted.clear()
+            self.forgot += 1
         self._counted[key] = class_
         self._flows[class_] += 1

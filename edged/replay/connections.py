@@ -18,6 +18,7 @@ from edged.replay.verdict import Judgement
 SECOND = 1_000_000_000
 MOST = 65_536  # some 30 MB; nf_conntrack_max of a machine with up to 4 GB
 _SWEEP_EVERY = 1 << 16  # new connections
+_GONE, NEVER = -1 << 80, 1 << 80  # deadlines before and after all that any capture can say
 
 Key = tuple[int, int, int | None, int, int | None]  # protocol and family, the lower end and its port, the higher and its
 _IPV6 = Family.IPV6
@@ -32,7 +33,7 @@ _OPENS = frozenset((SYN, SYN | URG, ACK, ACK | URG))  # nf_conntrack_tcp_loose: 
 
 # nf_conntrack_standalone.c, the tables of the protocols
 _UDP, _UDP_STREAM, _ICMP, _GENERIC = (seconds * SECOND for seconds in (30, 120, 30, 600))
-_STREAM_AFTER = 2 * SECOND
+STREAM_AFTER = 2 * SECOND  # nf_conntrack_proto_udp.c
 _TCP_OPENING, _TCP_ESTABLISHED, _TCP_UNACKNOWLEDGED = (seconds * SECOND for seconds in (120, 432_000, 300))
 _TCP_CLOSING, _TCP_RESET = 120 * SECOND, 10 * SECOND
 
@@ -56,7 +57,10 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """One connection; `from_lower` tells which of its ends opened it."""
+    """One connection; `from_lower` tells which of its ends opened it.
+
+    Its `deadline` (nanoseconds) is before all time once it is no longer kept, whoever still holds it.
+    """
 
     __slots__ = ("answered", "deadline", "ends", "from_lower", "is_kept", "mark", "opened", "original", "reply")
 
@@ -86,10 +90,14 @@ _UNTRACKED = Found(None, "untracked", is_reply=False)
 
 
 class Connections:
-    """The connections of one capture; memory is bounded by MOST."""
+    """The connections of one capture; memory is bounded by MOST.
+
+    `refused` stand for connections that are not kept, and are over once one of their key is; who asks for them bounds them.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Key, Connection] = {}
+        self.refused: dict[Key, Connection] = {}
         self._added = 0
 
     def arrives(self, packet: Decoded, data: bytes, now: int) -> Found:
@@ -97,7 +105,7 @@ class Connections:
         key, from_lower = key_of(packet, data)
         connection = self._known.get(key)
         if connection is not None and connection.deadline < now:
-            del self._known[key]
+            self._forget(key)
             connection = None
         protocol = packet.protocol
         if protocol == TCP:
@@ -117,7 +125,7 @@ class Connections:
         # what the rules make of the packet is all the same to the connection from here on (nf_conntrack_in)
         if is_reply := connection.from_lower is not from_lower:
             connection.answered = True
-        connection.deadline = now + _lifetime(packet, connection, now)
+        connection.deadline = now + lifetime(packet, connection, now)
         return _new(Found, (connection, "established" if connection.answered else "new", is_reply))
 
     def keep(self, connection: Connection, packet: Decoded, data: bytes, now: int) -> None:
@@ -126,9 +134,21 @@ class Connections:
         if len(self._known) >= MOST or not self._added % _SWEEP_EVERY:
             self._sweep(now)
         key, connection.from_lower = key_of(packet, data)
+        if key in self._known:
+            self._forget(key)
+        if (refused := self.refused.pop(key, None)) is not None:
+            refused.deadline = _GONE
         connection.is_kept = True
-        connection.deadline = now + _lifetime(packet, connection, now)
+        connection.deadline = now + lifetime(packet, connection, now)
         self._known[key] = connection
+
+    def refuse(self, packet: Decoded, data: bytes) -> Connection:
+        """What stands for the connection of a packet that opened none: its deadline never comes while none is kept."""
+        key, _ = key_of(packet, data)
+        refused = self.refused.get(key)
+        if refused is None:
+            refused = self.refused[key] = Connection(NEVER)
+        return refused
 
     def _unlike_echo(self, packet: Decoded, data: bytes, is_known: bool, now: int) -> Found | None:  # noqa: FBT001
         """What conntrack says of an ICMP packet; None where it opens a connection, or is of the one of its key."""
@@ -155,10 +175,17 @@ class Connections:
 
     def _sweep(self, now: int) -> None:
         """Forget what has ended; where that is not enough, what ends soonest."""
-        self._known = {key: kept for key, kept in self._known.items() if kept.deadline >= now}
+        self._forget_before(now)
         if len(self._known) >= MOST:
             last = sorted(kept.deadline for kept in self._known.values())[len(self._known) // 4]
-            self._known = {key: kept for key, kept in self._known.items() if kept.deadline > last}
+            self._forget_before(last + 1)
+
+    def _forget_before(self, time: int) -> None:
+        for key in [key for key, kept in self._known.items() if kept.deadline < time]:
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        self._known.pop(key).deadline = _GONE
 
 
 def key_of(packet: Decoded, data: bytes) -> tuple[Key, bool]:
@@ -183,8 +210,8 @@ def key_of(packet: Decoded, data: bytes) -> tuple[Key, bool]:
     return (kind, destination, destination_port, source, source_port), False
 
 
-def _lifetime(packet: Decoded, connection: Connection, now: int) -> int:
-    """Nanoseconds."""
+def lifetime(packet: Decoded, connection: Connection, now: int) -> int:
+    """For how long the connection is kept after the packet, in nanoseconds."""
     protocol = packet.protocol
     if protocol == TCP:
         if packet.flags is not None and packet.flags & RST:
@@ -195,6 +222,6 @@ def _lifetime(packet: Decoded, connection: Connection, now: int) -> int:
             return _TCP_ESTABLISHED
         return _TCP_OPENING if packet.flags is not None and packet.flags & SYN else _TCP_UNACKNOWLEDGED
     if protocol == UDP:
-        is_stream = connection.answered and now - connection.opened > _STREAM_AFTER
+        is_stream = connection.answered and now - connection.opened > STREAM_AFTER
         return _UDP_STREAM if is_stream else _UDP
     return _ICMP if protocol in _ICMPS else _GENERIC

@@ -44,9 +44,10 @@ class Flows:
         self._place = place
         self._file = file
 
-    def take(self, judged: Judged, packet: Decoded, host: str | None) -> None:
-        """A packet that was judged, the subscriber's packet that it is or holds, and the host that its flow asks for."""
+    def take(self, judged: Judged) -> None:
+        """A packet that was looked into and judged."""
         arrival, (verdict, policy, _, _) = judged
+        packet = arrival.inner or arrival.decoded
         key = key_of(packet)
         flow = self._flows.get(key)
         if flow is None:
@@ -58,7 +59,7 @@ class Flows:
             flow.verdict, flow.policy = verdict, policy or ""
         # another connection of the same ends, or the rest of one, that tells nothing takes nothing back
         flow.class_ = arrival.class_ or flow.class_
-        flow.host = host or flow.host
+        flow.host = arrival.host or flow.host
 
     def rows(self) -> Iterator[FlowRow]:
         """A row a flow, in the order of their first packets."""

@@ -6,11 +6,11 @@ table ends: a million packets are a few thousand questions.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from edged.addresses import Family
 from edged.packet.decode import RAW, decode
@@ -18,20 +18,18 @@ from edged.packet.layers import NO_NEXT, Decoded
 from edged.packet.packet import FlowState, Packet
 from edged.packet.reassembly import TIMEOUTS, Passed, Reassembler, Whole
 from edged.policies import Site
-from edged.replay.alike import Alike
 from edged.replay.arrival import Arrival, Side
-from edged.replay.connections import SECOND, Answer, Connections, Found
+from edged.replay.connections import SECOND, Answer, Connection, Connections, Found
 from edged.replay.forwarding import not_forwarded
+from edged.replay.moments import Moment, Moments
 from edged.replay.sides import Sides
 from edged.replay.verdict import Judged, Judgement, Verdict
 from edged.ruleset.evaluate import evaluate
 from edged.ruleset.nodes import ConntrackDirection, ConntrackState
-from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Table
 
 _LONGEST_WAIT = max(TIMEOUTS.values())
 _MOST_REMEMBERED = 1 << 16
-_FOREVER = 1 << 80  # nanoseconds, more than any capture can say
 _ACCEPT = Verdict.ACCEPT
 _new = tuple.__new__
 
@@ -43,93 +41,98 @@ class Model:
         self._table = table
         self._sides = Sides(site)
         self._interfaces = {Side.ACCESS: _some_name(site.access[0]), Side.UPSTREAM: _some_name(site.upstream[0])}
-        self._moments = _Moments(table)
+        self._moments = Moments(table)
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
         """The verdict on each packet of one capture that was decoded, in order."""
-        return _Run(self._table, self._sides, self._interfaces, self._moments).judge(arrivals)
+        return self.begin().judge(arrivals)
 
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A time in which no element of the table ends, from `begins` to before `ends` (nanoseconds), and what was answered in it."""
-
-    number: int
-    begins: int
-    ends: int
-    alike: Alike
-    answers: dict[tuple[object, ...], Answer]
-
-
-class _Moments:
-    """The moments of a table; captures share what was found."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        ranges = (each for each in table.sets if isinstance(each, AddressSet))
-        self._ends = sorted({element.until for each in ranges for element in each.elements if element.until is not None})
-        self._known: dict[int, _Moment] = {}
-
-    def at(self, now: int) -> _Moment:
-        """The moment of that time (nanoseconds since the epoch)."""
-        number = bisect_right(self._ends, now // SECOND)
-        moment = self._known.get(number)
-        if moment is None:
-            begins = self._ends[number - 1] * SECOND if number else -_FOREVER
-            ends = self._ends[number] * SECOND if number < len(self._ends) else _FOREVER
-            moment = self._known[number] = _Moment(number, begins, ends, Alike(self._table, now // SECOND), {})
-        return moment
+    def begin(self) -> Run:
+        """A run for one capture."""
+        return Run(self._table, self._sides, self._interfaces, self._moments)
 
 
 @dataclass(slots=True)
-class _Waiting:
+class Waiting:
     """A packet whose verdict is not known yet, or stands behind one that is not."""
 
     arrival: Arrival
     judgement: Judgement | None
+    until: int  # the last time (nanoseconds) at which what it is a piece of may become whole
 
 
-class _Run:
-    """One capture."""
+class Settled(NamedTuple):
+    """What was judged, and will be again as long as the connection is as it is: one that is kept, or one that was refused."""
 
-    def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: _Moments) -> None:
+    connection: Connection
+    judgement: Judgement
+    moment: Moment
+
+
+class Run:
+    """One capture.
+
+    `waiting` are packets that were not told yet, the first of them one whose verdict is not known. `settled` is of the packet
+    that was judged last, if its answer stood or it was refused; who takes note of it puts None here.
+    """
+
+    def __init__(self, table: Table, sides: Sides, interfaces: dict[Side, str], moments: Moments) -> None:
         self._table = table
         self._sides = sides
         self._interfaces = interfaces
-        self._connections = Connections()
+        self.connections = Connections()
         self._reassembler = Reassembler()
-        self._pieces: dict[tuple[object, ...], list[_Waiting]] = {}
-        self._queue: deque[_Waiting] = deque()
+        self._pieces: dict[tuple[object, ...], list[Waiting]] = {}
+        self.waiting: deque[Waiting] = deque()
+        self.settled: Settled | None = None
         self._moments = moments
         self._moment = moments.at(0)
 
     def judge(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
-        queue = self._queue
+        """The verdict on each packet, in order."""
+        waiting = self.waiting
         for arrival in arrivals:
             packet = arrival.decoded
             if packet.fragment is None:
                 judgement = self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)
-                if not queue:
+                if not waiting:
                     yield _new(Judged, (arrival, judgement))
                     continue
-                queue.append(_Waiting(arrival, judgement))
+                waiting.append(_waiting(arrival, judgement))
             else:
-                self._take_piece(arrival, packet)
+                waiting.append(self._piece(arrival, packet))
             yield from self._ready(arrival.nanoseconds)
+        yield from self._ready(None)
+
+    def judge_at_once(self, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+        """The same verdicts, each as soon as it is known: nothing but pieces of packets waits."""
+        waiting = self.waiting
+        for arrival in arrivals:
+            packet = arrival.decoded
+            if packet.fragment is None:
+                yield _new(Judged, (arrival, self._judgement(packet, arrival.data, arrival.side, arrival.nanoseconds)))
+            else:
+                piece = self._piece(arrival, packet)
+                if piece.judgement is None:
+                    waiting.append(piece)
+                else:
+                    yield Judged(arrival, piece.judgement)
+            if waiting:
+                yield from self._ready(arrival.nanoseconds)
         yield from self._ready(None)
 
     def _ready(self, now: int | None) -> Iterator[Judged]:
         """What can be told in order; of pieces that waited too long (None: of all) nothing became anything."""
-        while self._queue:
-            first = self._queue[0]
-            if first.judgement is None and now is not None and now - first.arrival.nanoseconds <= _LONGEST_WAIT:
+        while self.waiting:
+            first = self.waiting[0]
+            if first.judgement is None and now is not None and now <= first.until:
                 return
-            self._queue.popleft()
+            self.waiting.popleft()
             yield Judged(first.arrival, first.judgement or _LOST)
 
-    def _take_piece(self, arrival: Arrival, packet: Decoded) -> None:
-        waiting = _Waiting(arrival, None)
-        self._queue.append(waiting)
+    def _piece(self, arrival: Arrival, packet: Decoded) -> Waiting:
+        """A piece of a packet, with the verdict on it where that is known by now; those before it may get theirs."""
+        waiting = _waiting(arrival, None)
         taken = self._reassembler.take(packet, arrival.data, arrival.nanoseconds)
         assert packet.fragment is not None  # noqa: S101  the caller asked
         key = (packet.source, packet.destination, packet.fragment.identification)
@@ -147,18 +150,21 @@ class _Run:
             self._pieces.setdefault(key, []).append(waiting)
             if len(self._pieces) > _MOST_REMEMBERED:
                 self._pieces.pop(next(iter(self._pieces)))
+        return waiting
 
     def _judgement(self, packet: Decoded, data: bytes, side: Side, now: int) -> Judgement:
         if packet.dropped_by_stack:
             return _LOST
-        found = self._connections.arrives(packet, data, now)
+        found = self.connections.arrives(packet, data, now)
         connection, state, is_reply = found
-        # what is kept has passed once; its replies come from where that went, which no check but this one refuses as a source
-        if (connection is None or not connection.is_kept or not packet.source) and not_forwarded(packet):
-            return _LOST
         moment = self._moment
         if not moment.begins <= now < moment.ends:
             moment = self._moment = self._moments.at(now)
+        # what is kept has passed once; its replies come from where that went, which no check but this one refuses as a source
+        if (connection is None or not connection.is_kept or not packet.source) and not_forwarded(packet):
+            if connection is not None and not connection.is_kept:
+                self.settled = Settled(connection, _LOST, moment)
+            return _LOST
         if connection is None or state == "related":  # an error is not from where its connection is
             return self._answer(packet, found, side, now).judgement
         answer = connection.reply if is_reply else connection.original
@@ -168,10 +174,15 @@ class _Run:
                 connection.reply = answer
             else:
                 connection.original = answer
+        elif answer.marked == answer.mark:  # else it is not asked with the same again
+            self.settled = _new(Settled, (connection, answer.judgement, moment))
         judgement = answer.judgement
         connection.mark = answer.marked
-        if not connection.is_kept and judgement.verdict is _ACCEPT:
-            self._connections.keep(connection, packet, data, now)
+        if not connection.is_kept:
+            if judgement.verdict is _ACCEPT:
+                self.connections.keep(connection, packet, data, now)
+            else:
+                self.settled = Settled(connection, judgement, moment)
         return judgement
 
     def _answer(self, packet: Decoded, found: Found, side: Side, now: int) -> Answer:
@@ -208,6 +219,10 @@ class _Run:
         place = str(rule.origin) if rule and rule.origin else None
         judgement = Judgement(verdict, rule.policy if rule else None, place, observed)
         return Answer(found.state, side, mark, self._moment.number, judgement, decision.mark)
+
+
+def _waiting(arrival: Arrival, judgement: Judgement | None) -> Waiting:
+    return Waiting(arrival, judgement, arrival.nanoseconds + _LONGEST_WAIT)
 
 
 _LOST = Judgement(Verdict.DROP)  # by the router itself, before any rule

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field
 
 from edged.inspect.sight import TrafficClass
-from edged.replay.verdict import Judged, Verdict
+from edged.replay.verdict import Judged, Judgement, Verdict
 
 OBSERVE = "observe"
 POLICY_WORDS = (Verdict.DROP.value, Verdict.REJECT.value, OBSERVE)
@@ -46,16 +46,21 @@ class Summary:
 
     def add(self, judged: Judged) -> None:
         """Count a packet that was judged."""
-        verdict, policy, _, observed = judged.judgement
-        self.verdicts[judged.arrival.capture, verdict] += 1
+        arrival, judgement = judged
+        self.add_alike(arrival.capture, judgement, arrival.class_, 1, arrival.decoded.length)
+
+    def add_alike(self, capture: str, judgement: Judgement, class_: TrafficClass | None, packets: int, octets: int) -> None:
+        """Count packets that met the same: their number, and the bytes of all of them."""
+        verdict, policy, _, observed = judgement
+        self.verdicts[capture, verdict] += packets
         if policy is not None:
-            self._policy(policy)[verdict] += 1
+            self._policy(policy)[verdict] += packets
         for name in observed:
-            self._policy(name)[OBSERVE] += 1
-        if judged.arrival.class_ is not None:
-            seen = self._class(judged.arrival.class_)
-            seen.packets += 1
-            seen.octets += judged.fields.length
+            self._policy(name)[OBSERVE] += packets
+        if class_ is not None:
+            seen = self._class(class_)
+            seen.packets += packets
+            seen.octets += octets
 
     def include(self, other: Summary) -> None:
         """Count what another summary counted, of other captures or of the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edged.addresses import Family, Range
 from edged.config.gateway import PoolName
@@ -17,9 +18,15 @@ _MOST_REMEMBERED = 1 << 16
 SideOf = Callable[[Decoded], Side]
 
 
-def by_mac(access: frozenset[int]) -> SideOf:
-    """A packet that one of these Ethernet addresses sent comes from the access side; each other one from upstream."""
-    return lambda packet: Side.ACCESS if packet.before.source_mac in access else Side.UPSTREAM
+@dataclass(frozen=True, slots=True)
+class ByMac:
+    """Tells sides by who sent: one of these Ethernet addresses is on the access side, each other one on the upstream side."""
+
+    access: frozenset[int]
+
+    def __call__(self, packet: Decoded) -> Side:
+        """The side that a packet comes from."""
+        return Side.ACCESS if packet.before.source_mac in self.access else Side.UPSTREAM
 
 
 class Sides:

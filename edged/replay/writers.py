@@ -39,7 +39,7 @@ class PacketsWriter:
     def write(self, judged: Judged) -> None:
         """Write a packet's line; `ts` is a number of seconds since the epoch with nine decimals, which no float is exact to."""
         quoted = self._quote
-        (capture, number, nanoseconds, _, _, _, class_), (verdict, policy, rule, _) = judged
+        (capture, number, nanoseconds, _, _, _, class_, _, _), (verdict, policy, rule, _) = judged
         self._out.write(
             f'{{"capture": {quoted(capture)}, "n": {number}, "ts": {seconds(nanoseconds)}, "verdict": {quoted(verdict)}, '
             f'"policy": {quoted(policy)}, "rule": {quoted(rule)}, "class": {quoted(class_)}}}\n'
