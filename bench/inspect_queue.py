@@ -69,9 +69,9 @@ def steps(outlets: dict[str, socket.socket], flows: Iterable[list[Sent]]) -> Ite
         turn = [(flow, packet) for flow in active if (packet := next(flow, None)) is not None]
         active = [flow for flow, _ in turn]
         frames: dict[str, list[bytes]] = {"lan0": [], "wan0": []}
-        for _, (up, packet) in turn:
-            name = "lan0" if up else "wan0"
-            frames[name].append(ethernet(MACS[name], packet))
+        for _, sent in turn:
+            name = "lan0" if sent.up else "wan0"
+            frames[name].append(ethernet(MACS[name], sent.packet))
         yield Step(tuple(Volley(outlets[name], each) for name, each in frames.items() if each), len(turn))
 
 

@@ -2,7 +2,7 @@
 
     python -m bench.queue_start [ROUNDS]          (root; ./bootstrap install --queue brings the package)
 
-The router of forwarding.py with a rule that sends every packet to one queue, with bypass, while one CPU sends datagrams as
+The router of forwarding.py with a rule that sends every packet to one queue, with bypass, while one CPU sends packets as
 fast as it can. In each round TIMES workers start and are killed. The package's worker binds the queue itself, and knows no
 fail-open flag: the kernel drops what comes between the binding of a queue and its setting up, what comes while it is full, and
 what waits in one whose socket closes. Edged's supervisor binds once, and passes a queue by while it has no worker
@@ -20,12 +20,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench._forwarding import Router, Volley, routed
+from bench._flows import mixed
+from bench._forwarding import Router, routed
 from bench._table import Table
-from bench.inspect_queue import AT_ONCE, FORMS, MARKS, ROOT, sent_on, volleys
+from bench.inspect_queue import FORMS, MARKS, Step, sent_on, steps
 from edged.inspectors.workers import Workers
 
 TIMES = 10
+FLOWS = 1_000
 LIFE = 0.15  # seconds
 PACKAGE = """
 from netfilterqueue import NetfilterQueue
@@ -49,7 +51,7 @@ def by_package(netns: str, fire: Callable[[float], int]) -> int:
 def by_edged(netns: str, fire: Callable[[float], int]) -> int:
     """The same of edged's: killed by their numbers, started anew by the supervisor."""
     fired = 0
-    workers = Workers.start((sys.executable, "-B", str(ROOT / FORMS["accepted"])), [0], MARKS, netns=netns)
+    workers = Workers.start(FORMS["accepted"], [0], MARKS, netns=netns)
     try:
         for _ in range(TIMES):
             fired += fire(LIFE + 0.1)
@@ -72,9 +74,9 @@ def main() -> int:
     lost: dict[str, list[float]] = {name: [] for name in forms}
     sent = 0
     with routed() as (netns, outlets):
-        for rule in ("FORWARD -p udp -j NFQUEUE --queue-num 0 --queue-bypass", "POSTROUTING -p udp"):
+        for rule in ("FORWARD -j NFQUEUE --queue-num 0 --queue-bypass", "POSTROUTING"):
             Router(netns).run("iptables", "-t", "mangle", "-A", *rule.split())
-        firing = volleys(outlets)
+        firing = list(steps(outlets, mixed(FLOWS)))
         for _ in range(rounds):
             for name, form in forms.items():
                 before = sent_on(netns)
@@ -90,13 +92,14 @@ def main() -> int:
     return 0 if table.held else 1
 
 
-def _fire(firing: list[Volley], seconds: float) -> int:
+def _fire(firing: list[Step], seconds: float) -> int:
     """Send for that long; how many packets that were."""
     fired, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
-        for volley in firing:
-            volley.fire()
-        fired += len(firing) * AT_ONCE
+        for step in firing:
+            for volley in step.volleys:
+                volley.fire()
+            fired += step.packets
     return fired
 
 

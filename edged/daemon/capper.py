@@ -129,8 +129,9 @@ class Capper:
                 leases[grant.account.direction].append(Lease(grant.method.classid, grant.rate))
         self._trees.look_after(terms.caps, gateway, leases)
         # a lease is kept while one of its devices is made anew: the others hold it
-        self._terms = replace(terms, pools=self._trees.pools)
-        self._carry_out(self._book.reconsider(self._terms))
+        if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
+            self._terms = replace(terms, pools=self._trees.pools)
+            self._carry_out(self._book.reconsider(self._terms))
 
     def _look_after_use(self, terms: Terms, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""
