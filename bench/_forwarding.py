@@ -91,9 +91,13 @@ def frames(family: Family, target: dict[str, str], far: Sequence[Address] = ()) 
 
 def frame(mac: str, source: Address, destination: Address, segment: Tcp) -> bytes:
     """One packet in an Ethernet frame."""
-    kind = b"\x08\x00" if source.version == 4 else b"\x86\xdd"
-    head = bytes.fromhex(mac.replace(":", "")) + b"\x02" * 6 + kind
-    return head + _datagram(source, destination, transport(segment, source, destination))
+    return ethernet(mac, _datagram(source, destination, transport(segment, source, destination)))
+
+
+def ethernet(mac: str, packet: bytes) -> bytes:
+    """An IP packet in an Ethernet frame to that station."""
+    kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
+    return bytes.fromhex(mac.replace(":", "")) + b"\x02" * 6 + kind + packet
 
 
 def _datagram(source: Address, destination: Address, segment: bytes) -> bytes:

@@ -65,7 +65,7 @@ IP_LENGTH = PACKET.itemsize - 16
 
 def corpus(file: Path) -> int:
     """Write the corpus' packets, a millisecond apart; how many there are."""
-    packets = list(_corpus_packets())
+    packets = list(corpus_packets())
     with file.open("wb") as out:
         out.write(HEADER)
         for number, packet in enumerate(packets * REPEATED):
@@ -73,7 +73,8 @@ def corpus(file: Path) -> int:
     return len(packets) * REPEATED
 
 
-def _corpus_packets() -> Iterator[bytes]:
+def corpus_packets() -> Iterator[bytes]:
+    """The outermost IP packets of all captures, one after the other."""
     for path in sorted(CORPUS.glob("*.pcap*")):
         with open_capture(path) as capture:
             for record in capture:

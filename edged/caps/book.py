@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from edged.addresses import Family
+from edged.addresses import Family, Prefix
 from edged.caps.terms import Account, Terms
 from edged.marks import FlowClass
 from edged.queueing.leases import (
@@ -90,6 +90,9 @@ class Book:
 
     def __init__(self) -> None:
         self.grants: dict[Account, Grant] = {}
+        self._by_key: dict[CapSets, dict[int, Grant]] = {}  # whose a key is, without a search over all subscribers
+        self._holders: Counter[tuple[Prefix, FlowClass, type[Method]]] = Counter()  # in one direction or both
+        self._capped: Counter[tuple[FlowClass, type[Method]]] = Counter()
         self._taken: dict[Direction, set[ClassId]] = {direction: set() for direction in Direction}
         self._buckets = 0  # how many there have been: each has a name of its own
 
@@ -97,9 +100,13 @@ class Book:
         """Leases for those whose heavy flows are seen without one; what is only policed is seen again, and that is its use."""
         rates: list[ClassState] = []
         steps: list[LeaseStep] = []
-        free = {direction: self._free(terms, direction) for direction in Direction}
+        free: dict[Direction, deque[ClassId]] = {}
         for sets, flow_class in terms.sets:
+            held = self._by_key.setdefault(sets, {})
             for address in sorted(heavy.get(sets, ())):
+                if (grant := held.get(address)) is not None:
+                    grant.used = now
+                    continue
                 subscriber = terms.subscriber(sets.family, address)
                 account = Account(subscriber.key, flow_class, sets.direction)
                 grant = self.grants.get(account)
@@ -107,12 +114,16 @@ class Book:
                     rate = terms.rate(subscriber, flow_class, sets.direction)
                     if rate is None:
                         continue
+                    if sets.direction not in free:
+                        free[sets.direction] = self._free(terms, sets.direction)
                     grant = self.grants[account] = Grant(account, rate, self._method(account, free[sets.direction]), now)
                     _open(grant, rates, steps)
+                    self._count_in(grant)
                 grant.used = now
-                if (key := Key(sets.family, address)) not in grant.keys:
-                    grant.keys.add(key)
-                    steps.append(_add(grant, key))
+                key = Key(sets.family, address)
+                grant.keys.add(key)
+                held[address] = grant
+                steps.append(_add(grant, key))
         return Changes(tuple(rates), tuple(steps))
 
     def note_use(self, now: float, sent: Mapping[Direction, Mapping[ClassId, int]]) -> None:
@@ -138,8 +149,9 @@ class Book:
         over: list[Grant] = []
         rates: list[ClassState] = []
         steps: list[LeaseStep] = []
+        pools = {direction: frozenset(pool) for direction, pool in terms.pools.items()}
         for grant in self.grants.values():
-            rate = self._rate(grant, terms)
+            rate = self._rate(grant, terms, pools)
             if rate is None:
                 over.append(grant)
             elif rate != grant.rate:
@@ -157,13 +169,28 @@ class Book:
     @property
     def count(self) -> Counter[tuple[FlowClass, type[Method]]]:
         """How many subscribers are capped, by class and method; one that is capped in both directions counts once."""
-        seen = {(grant.account.subscriber, grant.account.flow_class, type(grant.method)) for grant in self.grants.values()}
-        return Counter((flow_class, method) for _, flow_class, method in seen)
+        return +self._capped
 
-    def _rate(self, grant: Grant, terms: Terms) -> Rate | None:
+    def leased(self, direction: Direction) -> int:
+        """How many classes of the pool are leased."""
+        return len(self._taken[direction])
+
+    def _count_in(self, grant: Grant) -> None:
+        holder = grant.account.subscriber, grant.account.flow_class, type(grant.method)
+        self._holders[holder] += 1
+        self._capped[holder[1:]] += self._holders[holder] == 1
+
+    def _count_out(self, grant: Grant) -> None:
+        holder = grant.account.subscriber, grant.account.flow_class, type(grant.method)
+        self._holders[holder] -= 1
+        if not self._holders[holder]:
+            del self._holders[holder]
+            self._capped[holder[1:]] -= 1
+
+    def _rate(self, grant: Grant, terms: Terms, pools: Mapping[Direction, frozenset[ClassId]]) -> Rate | None:
         """What the grant is to be held to; None where it must be given anew, or not at all."""
         account = grant.account
-        if isinstance(grant.method, Shaped) and grant.method.classid not in terms.pools.get(account.direction, ()):
+        if isinstance(grant.method, Shaped) and grant.method.classid not in pools.get(account.direction, ()):
             return None
         holders = {terms.subscriber(key.family, key.address) for key in grant.keys}
         if {holder.key for holder in holders} != {account.subscriber}:
@@ -190,6 +217,9 @@ class Book:
         idle: list[ClassState] = []
         for grant in grants:
             del self.grants[grant.account]
+            self._count_out(grant)
+            for key in grant.keys:
+                del self._by_key[_sets(grant, key)][key.address]
             steps += _withdraw(grant)
             if isinstance(grant.method, Shaped):
                 self._taken[grant.account.direction].discard(grant.method.classid)

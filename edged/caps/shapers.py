@@ -1,7 +1,7 @@
 """Which devices are shaped, and how: a direction is, where the kernel has HTB and each of its interfaces takes a tree of ours.
 
 Else its subscribers are policed. An interface with a wildcard is many devices that come and go, and one with another program's
-qdisc keeps it: on either a lease would hold nobody.
+qdisc keeps it unless the files name it in `replace_qdiscs`: on either a lease would hold nobody.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from edged.config.gateway import Gateway
 from edged.interfaces import is_wildcard
-from edged.queueing.observed import ForeignRoot, ObservedDevice
-from edged.queueing.tree import ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
+from edged.policies.caps import Caps
+from edged.queueing.observed import ForeignRoot, ObservedDevice, OurRoot, TrafficCapabilities
+from edged.queueing.tree import ClassId, Lease, Rate, Shaper, Tree, best_leaf
 from edged.ruleset.nodes import Direction
 
 
@@ -31,23 +33,62 @@ class Way(NamedTuple):
         leased = tuple(leases)
         return tuple(Tree(shaper, leased) for shaper in self.shapers)
 
-
-def way(
-    interfaces: Iterable[str],
-    observed: Mapping[str, ObservedDevice],
-    leaves: frozenset[Leaf],
-    pool: int,
-    line: Callable[[str], Rate],
-) -> Way:
-    """How the direction whose packets go out by these interfaces is held. `line` tells a device's rate."""
-    names = tuple(interfaces)
-    for name in names:
-        if is_wildcard(name):
-            return Way((), f"{name} stands for devices that come and go")
-        if (device := observed.get(name)) is not None and isinstance(device.root, ForeignRoot):
-            return Way((), str(device.root))
-    leaf = best_leaf(leaves, pool)
-    return Way(tuple(Shaper(name, line(name), pool, leaf) for name in names if name in observed))
+    def standing(self, observed: Iterable[ObservedDevice]) -> tuple[Tree, ...]:
+        """The trees with the leases that are seen in the kernel: which there are is for the daemon alone to say."""
+        roots = {device.name: device.root for device in observed}
+        return tuple(Tree(shaper, _leases(shaper, roots.get(shaper.device))) for shaper in self.shapers)
 
 
 Ways = Mapping[Direction, Way]
+
+
+def devices(gateway: Gateway) -> Mapping[Direction, tuple[str, ...]]:
+    """The interfaces by which the packets of each direction go out."""
+    return {Direction.DOWN: gateway.access, Direction.UP: gateway.upstream}
+
+
+def ways(
+    caps: Caps,
+    gateway: Gateway,
+    able: TrafficCapabilities,
+    observed: Iterable[ObservedDevice],
+    line: Callable[[str], Rate],
+) -> Ways:
+    """How each direction is held. `line` tells a device's rate."""
+    by_name = {device.name: device for device in observed}
+    return {direction: _way(caps, names, able, by_name, line) for direction, names in devices(gateway).items()}
+
+
+def replaced(caps: Caps, observed: Iterable[ObservedDevice]) -> frozenset[ForeignRoot]:
+    """The other programs' roots that the files let edged replace."""
+    roots = (device.root for device in observed if device.name in caps.replace_qdiscs)
+    return frozenset(root for root in roots if isinstance(root, ForeignRoot))
+
+
+def _way(
+    caps: Caps,
+    names: Iterable[str],
+    able: TrafficCapabilities,
+    observed: Mapping[str, ObservedDevice],
+    line: Callable[[str], Rate],
+) -> Way:
+    if not caps.pool:
+        return Way((), "the pool has no class")
+    if not able.htb:
+        return Way((), "this kernel has no HTB")
+    names = tuple(names)
+    for name in names:
+        if is_wildcard(name):
+            return Way((), f"{name} stands for devices that come and go")
+        root = observed[name].root if name in observed else None
+        if isinstance(root, ForeignRoot) and name not in caps.replace_qdiscs:
+            return Way((), str(root))
+    leaf = best_leaf(able.leaves, caps.pool)
+    return Way(tuple(Shaper(name, line(name), caps.pool, leaf) for name in names if name in observed))
+
+
+def _leases(shaper: Shaper, root: object) -> tuple[Lease, ...]:
+    if not isinstance(root, OurRoot):
+        return ()
+    states = ((each.classid, shaper.state(each.rate)) for each in root.classes if each.classid in shaper)
+    return tuple(Lease(classid, state) for classid, state in states if isinstance(state, Rate))

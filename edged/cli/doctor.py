@@ -11,7 +11,7 @@ import click
 
 from edged.cli import machine as around
 from edged.cli.files import control_client, load_configuration, named_state
-from edged.cli.kernel import open_kernel
+from edged.cli.kernel import open_kernel, open_traffic_control
 from edged.cli.options import Output, config_option, json_option, socket_option
 from edged.cli.root import Command
 from edged.errors import EdgedError, ExitCode, KernelError
@@ -63,6 +63,7 @@ def _examine(path: Path, socket: Path | None) -> Iterator[Finding]:
         yield Finding("files", str(path), Grade.WARN, found, "what is asked for", instead)
     yield machine.capability()
     yield from _kernel(configuration.site() if configuration else None)
+    yield from _queueing(configuration)
     yield from _network(configuration)
     try:
         yield machine.state_folder(named_state(path))
@@ -88,10 +89,30 @@ def _kernel(site: Site | None) -> Iterator[Finding]:
         yield from flowtables(found, around.bypasses(site, found) if site else ())
 
 
+def _queueing(configuration: Configuration | None) -> Iterator[Finding]:
+    from edged.daemon.capper import caps_in_force
+    from edged.doctor.finding import Finding, Grade
+    from edged.doctor.queueing import qdiscs, roots
+
+    caps = caps_in_force(configuration)
+    try:
+        with open_traffic_control() as traffic:
+            able, observed = traffic.capabilities(), traffic.observe()
+    except KernelError as error:
+        yield Finding(
+            "queueing", "tc", Grade.MISSING if caps else Grade.WARN, "cannot be used", "shaping heavy flows", str(error)
+        )
+        return
+    yield from qdiscs(able, caps)
+    if configuration is not None:
+        gateway = configuration.edged.gateway
+        yield from roots((*gateway.access, *gateway.upstream), observed, caps)
+
+
 def _network(configuration: Configuration | None) -> Iterator[Finding]:
+    from edged.daemon.capper import caps_of
     from edged.doctor import machine
     from edged.doctor.sysctls import COUNTING, EXPECTATIONS, sysctls
-    from edged.policies import Caps, Mode
 
     if configuration is None:
         yield from sysctls(())
@@ -100,8 +121,8 @@ def _network(configuration: Configuration | None) -> Iterator[Finding]:
     wanted, absent = (*site.access, *site.upstream), around.absent_interfaces(site)
     yield from machine.interfaces(absent, wanted)
     present = tuple(name for name in wanted if name not in absent and not name.endswith("*"))
-    caps = any(isinstance(each.settings, Caps) and each.settings.mode is not Mode.OFF for each in configuration.policies)
-    yield from sysctls(present, expectations=(*EXPECTATIONS, COUNTING) if caps else EXPECTATIONS)
+    expectations = (*EXPECTATIONS, COUNTING) if caps_of(configuration) else EXPECTATIONS
+    yield from sysctls(present, expectations=expectations, subscribers=len(configuration.subscribers))
 
 
 def _print(findings: list[Finding], out: Output) -> None:

@@ -1,4 +1,4 @@
-"""The one place where commands get at the kernel: tests put a FakeKernel here."""
+"""The one place where commands get at the kernel: tests put fakes here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edged.kernel import Kernel
+    from edged.kernel.tc import TrafficControl
 
 
 def make_kernel() -> Kernel:
@@ -15,6 +16,13 @@ def make_kernel() -> Kernel:
     from edged.kernel.linux import LinuxKernel
 
     return LinuxKernel()
+
+
+def make_traffic_control() -> TrafficControl:
+    """The queueing of the present network namespace. Raises KernelError."""
+    from edged.kernel.tc import LinuxTrafficControl
+
+    return LinuxTrafficControl()
 
 
 @contextmanager
@@ -25,3 +33,13 @@ def open_kernel() -> Iterator[Kernel]:
         yield kernel
     finally:
         kernel.close()
+
+
+@contextmanager
+def open_traffic_control() -> Iterator[TrafficControl]:
+    """The queueing for as long as a command looks at it; what is in the kernel stays as it is."""
+    traffic = make_traffic_control()
+    try:
+        yield traffic
+    finally:
+        traffic.close()

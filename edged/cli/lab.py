@@ -33,8 +33,8 @@ Examples:
 def command(ctx: click.Context, *, once: bool, path: Path | None, out: Output) -> None:
     """Build a gateway in network namespaces, run the daemon in it, send real traffic, and remove it all again.
 
-    A dynamic and a static subscriber, mail servers, a resolver and a web server, all real processes, in IPv4 and IPv6. The
-    machine's own network and firewall are not touched. Needs root.
+    A dynamic and a static subscriber, mail servers, a resolver, a web server and BitTorrent peers, all real processes, in IPv4
+    and IPv6. The machine's own network and firewall are not touched. Needs root.
     """
     from edged.lab.example import shipped_example
     from edged.lab.report import Lines, Table

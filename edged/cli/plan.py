@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edged.cli.files import load_configuration
-from edged.cli.kernel import open_kernel
+from edged.cli.kernel import open_kernel, open_traffic_control
 from edged.cli.options import Output, config_option, json_option
 from edged.cli.root import Command
 from edged.errors import ExitCode
@@ -19,7 +19,8 @@ Examples:
   edged plan --exit-code || echo "the kernel is not as the files ask"
 
 The kernel's table is compared by its contents, whoever holds it: beside a running daemon this shows what `edged reload`
-would change. Reading nftables needs root or CAP_NET_ADMIN.
+would change. Of the queueing, which only a running daemon makes, the last lines tell; the exit code is about the table alone.
+Reading nftables needs root or CAP_NET_ADMIN.
 """
 
 
@@ -30,8 +31,11 @@ would change. Reading nftables needs root or CAP_NET_ADMIN.
 @click.pass_context
 def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     """Show what would change in the live kernel."""
+    from edged.cli import queueing
     from edged.lists.offline import as_reloaded
     from edged.oneshot import compare
+    from edged.queueing.plan import summarize
+    from edged.queueing.render import commands
     from edged.ruleset.plan import describe
 
     configuration, refused = as_reloaded(load_configuration(path))
@@ -40,11 +44,25 @@ def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     table = configuration.table(int(time.time()))
     with open_kernel() as kernel:
         seen = compare(kernel, table)
+    with open_traffic_control() as traffic:
+        queues = queueing.compare(configuration, traffic)
     steps = [describe(step) for step in seen.plan.steps]
     for step in steps:
         out.text(step)
-    out.text(f"{len(steps)} step{'s' * (len(steps) != 1)}" if steps else "nothing to do: the kernel is as the files ask")
+    like = "the table" if queues.steps else "the kernel"
+    out.text(f"{len(steps)} step{'s' * (len(steps) != 1)}" if steps else f"nothing to do: {like} is as the files ask")
+    for line in summarize(queues.steps):
+        out.text(f"queueing, by the daemon: {line}")
+    for line in queues.stays:
+        out.text(f"queueing, as it is: {line}")
     held = seen.ownership.value if seen.ownership else None
-    out.data(changes=len(steps), steps=steps, generation=seen.plan.generation, table=held)
+    out.data(
+        changes=len(steps),
+        steps=steps,
+        generation=seen.plan.generation,
+        table=held,
+        tc=list(commands(queues.steps)),
+        tc_stays=queues.stays,
+    )
     if steps and tell:
         ctx.exit(ExitCode.DIFFERENT)

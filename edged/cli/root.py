@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "edged.cli.run",
     "reload": "edged.cli.reload",
     "status": "edged.cli.status",
+    "top": "edged.cli.top",
     "explain": "edged.cli.explain",
     "blocklist": "edged.cli.blocklist",
     "subscriber": "edged.cli.subscriber",

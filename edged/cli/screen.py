@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from edged.cli.capsscreen import caps_screen
+from edged.cli.tables import columns, size
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
 
 CounterKey = tuple[str, str, str, str]  # policy, direction, family, verdict
 Rates = Mapping[CounterKey, tuple[float, float]]  # packets and bytes a second
-
-_BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def screen(status: Status, rates: Rates, now: float) -> Iterator[RenderableType]:
@@ -27,6 +28,8 @@ def screen(status: Status, rates: Rates, now: float) -> Iterator[RenderableType]
     yield _policies(status, rates)
     if status["lists"]:
         yield _lists(status, now)
+    if status["caps"] is not None:
+        yield from caps_screen(status["caps"])
     for each in status["degraded"]:
         yield Text.assemble(("degraded: ", "yellow"), f"{each['what']}: {each['why']}; instead: {each['instead']}")
     for warning in status["warnings"]:
@@ -101,11 +104,8 @@ def _drift(status: Status) -> str:
 
 
 def _policies(status: Status, rates: Rates) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("policy", "mode", "direction", "family", "verdict"):
-        table.add_column(name, no_wrap=True)
-    for name in ("packets", "bytes", *(("packets/s", "bit/s") if rates else ())):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("packets", "bytes", *(("packets/s", "bit/s") if rates else ()))
+    table = columns(("policy", "mode", "direction", "family", "verdict"), numbers)
     for policy in status["policies"]:
         _add_policy(table, policy, rates)
     return table
@@ -116,7 +116,7 @@ def _add_policy(table: Table, policy: PolicyStatus, rates: Rates) -> None:
     if not policy["counters"]:
         table.add_row(name, _mode(mode))
     for counter in policy["counters"]:
-        cells = [counter["direction"], counter["family"], counter["verdict"], f"{counter['packets']:,}", _size(counter["bytes"])]
+        cells = [counter["direction"], counter["family"], counter["verdict"], f"{counter['packets']:,}", size(counter["bytes"])]
         rate = rates.get((policy["policy"], counter["direction"], counter["family"], counter["verdict"]))
         if rate is not None:
             cells += [f"{rate[0]:,.0f}", f"{rate[1] * 8:,.0f}"]
@@ -154,15 +154,8 @@ def _mode(mode: str) -> Text:
     return Text(mode, style={"enforce": "green", "observe": "yellow", "off": "dim"}.get(mode, ""))
 
 
-def _size(octets: float) -> str:
-    for size, unit in _BINARY:
-        if octets >= size:
-            return f"{octets / size:.1f} {unit}"
-    return f"{octets:.0f} B"
-
-
 def _ago(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
 from edged.errors import EdgedError, ExitCode, Unreachable
 
 # reading is answered at once; a change waits for the kernel, and behind a long batch it may wait for seconds
@@ -57,6 +57,10 @@ class ControlClient:
     def status(self) -> Status:
         """What the daemon does and sees now."""
         return cast("Status", self._ask("GET", "/v1/status", None, READ_TIMEOUT))
+
+    def top(self, limit: int) -> Top:
+        """Who uses most of what is capped, at most so many."""
+        return cast("Top", self._ask("GET", f"/v1/top?limit={limit}", None, READ_TIMEOUT))
 
     def blocklist_test(self, address: str) -> Standing:
         """How an address stands with the blocklist. The address goes in the body: it is in no request line that is logged."""

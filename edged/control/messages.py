@@ -98,6 +98,63 @@ class Asked(TypedDict):
     asked: list[str]  # the lists whose addresses on the web are asked now
 
 
+# how many subscribers are capped in a class; in the other form a key could not be called `class`
+CappedStatus = TypedDict("CappedStatus", {"class": str, "shaped": int, "policed": int})
+
+
+class DirectionStatus(TypedDict):
+    """How one direction is held: by how many classes, of which so many are leased; `policed` says why there are none."""
+
+    direction: str  # up | down
+    pool: int
+    leased: int
+    policed: str
+
+
+class QueueStatus(TypedDict):
+    """One queue to the inspectors, since the daemon began: what became of packets, and what flows were found to be."""
+
+    queue: int
+    state: str  # inspecting | beginning | lagging | spared | waiting | ended
+    meaning: str  # of the state, for people
+    packets: dict[str, int]  # undecided | decided | unreadable | failed | released -> how many
+    flows: dict[str, int]  # p2p | streaming | other -> how many
+    restarts: int
+    lags: int
+
+
+class CapsStatus(TypedDict):
+    """The policy caps: who is held and how, and how flows get their classes."""
+
+    capped: list[CappedStatus]
+    directions: list[DirectionStatus]
+    bulk_found: int  # flows, since the daemon began
+    queues: list[QueueStatus]
+
+
+TopUse = TypedDict(
+    "TopUse",
+    {
+        "subscriber": str,  # an id, or the prefix of one without a row
+        "plan": str | None,
+        "class": str,
+        "direction": str,  # up | down
+        "method": str,  # shape | police
+        "cap": int,  # bits a second
+        "rate": float | None,  # bits a second, over the last two seconds; None: not counted, as of who is policed
+        "dropped": float | None,  # packets a second that its class had no room for; what a qdisc in it drops later is not told
+    },
+)
+
+
+class Top(TypedDict):
+    """The answer to GET /v1/top; `leases` is how many there are, of which the first are in `uses`."""
+
+    schema: str
+    leases: int
+    uses: list[TopUse]
+
+
 class Degraded(TypedDict):
     """Something the configuration asks for that this machine cannot give, and what edged does instead."""
 
@@ -125,6 +182,7 @@ class Status(TypedDict):
     policies: list[PolicyStatus]
     lists: list[ListStatus]
     layout: list[LayoutStatus]
+    caps: CapsStatus | None
     degraded: list[Degraded]
     warnings: list[str]
     metrics: str
@@ -151,9 +209,10 @@ class Confirmed(TypedDict):
 
 
 class TornDown(TypedDict):
-    """The answer to teardown; False where nothing of edged was there."""
+    """The answer to teardown: what of edged was there."""
 
-    removed: bool
+    removed: bool  # the table
+    devices: list[str]  # whose queueing was edged's
 
 
 class _Failure(TypedDict):

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
-from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
 
 _log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
 _LARGEST_REQUEST = 64 * 1024
 _LONGEST_CONFIRM = 24 * 3600.0
+_LIMIT_DIGITS = 9
 
 Answer = Mapping[str, Any]
 
@@ -38,6 +39,10 @@ class Service(Protocol):
 
     def status(self) -> Awaitable[Status]:
         """What the daemon does and sees now."""
+        ...
+
+    def top(self, limit: int) -> Awaitable[Top]:
+        """Who uses most of what is capped, at most so many."""
         ...
 
     def blocklist_test(self, address: Address) -> Awaitable[Standing]:
@@ -89,6 +94,9 @@ def application(service: Service) -> web.Application:
     async def status(_: web.Request) -> web.Response:
         return web.json_response(await service.status())
 
+    async def top(request: web.Request) -> web.Response:
+        return web.json_response(await service.top(_limit(request)))
+
     async def blocklist_test(request: web.Request) -> web.Response:
         answer = await service.blocklist_test(_address(await _body(request)))
         _log.info("control: blocklist test (%s)", _peer(request))  # without the address: semantics BL-10
@@ -104,6 +112,7 @@ def application(service: Service) -> web.Application:
     }
     app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures])
     app.router.add_get("/v1/status", status)
+    app.router.add_get("/v1/top", top)
     app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
         app.router.add_post(f"/v1/{name}", _audited(name, change))
@@ -173,6 +182,13 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise web.HTTPBadRequest(text="the body is not a JSON object")
     return content
+
+
+def _limit(request: web.Request) -> int:
+    word = request.query.get("limit", "")
+    if not (word.isascii() and word.isdecimal() and len(word) <= _LIMIT_DIGITS):
+        raise web.HTTPBadRequest(text="limit: expected a number")
+    return int(word)
 
 
 def _address(body: dict[str, Any]) -> Address:

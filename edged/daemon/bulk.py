@@ -18,10 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 class BulkWatch:
-    """Measures the flows that the rules noted as large; for one thread. `trouble` says why it cannot."""
+    """Measures the flows that the rules noted as large; for one thread.
+
+    `trouble` says why it cannot; `found` is how many have become bulk.
+    """
 
     def __init__(self, flows: Flows, clock: Clock) -> None:
         self.trouble = ""
+        self.found = 0
         self._flows = flows
         self._clock = clock
         self._lasting = Lasting()
@@ -49,6 +53,7 @@ class BulkWatch:
         found = self._lasting.sample(self._clock.boottime(), large, terms.wanted)
         if found:
             self._flows.mark(found, marks.flow_class, in_field(marks.flow_class, FlowClass.BULK))
+            self.found += len(found)
 
 
 def _terms(configuration: Configuration | None) -> BulkTerms | None:

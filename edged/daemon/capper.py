@@ -8,29 +8,25 @@ fail open. What others may know is in `state`, which is replaced as a whole.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from edged.addresses import Family
-from edged.caps.book import Book, Changes, ClassState, Method, Shaped
-from edged.caps.shapers import Way, way
+from edged.caps.book import Book, Changes, Grant, Shaped
 from edged.caps.terms import Terms
 from edged.clock import Clock
 from edged.config.gateway import Gateway
-from edged.errors import EdgedError, KernelError
+from edged.daemon.capstate import CapState, Use
+from edged.daemon.trees import Trees, Work
+from edged.errors import EdgedError
 from edged.kernel.leases import Leases
-from edged.kernel.tc import TrafficCapabilities, TrafficControl
+from edged.kernel.tc import TrafficControl
 from edged.loader import Configuration
-from edged.marks import FlowClass
 from edged.policies.base import Mode
 from edged.policies.capping import CAPPED
 from edged.policies.caps import Caps
-from edged.queueing.diff import diff
 from edged.queueing.leases import LEASE_SECONDS, CapSets, LeaseStep, RemoveBucket, RemoveLease, RemovePolice
-from edged.queueing.observed import ObservedDevice
-from edged.queueing.plan import Addition, ChangeClass
-from edged.queueing.tree import ClassId, Lease, Rate, Tree
+from edged.queueing.tree import ClassId, Lease, Rate
 from edged.ruleset.nodes import Direction
 
 _log = logging.getLogger(__name__)
@@ -39,32 +35,6 @@ DEVICES_SECONDS = 2.0  # between looks at the devices' trees
 USE_SECONDS = 2.0
 RETRY_SECONDS = 2.0
 RENEW_SECONDS = LEASE_SECONDS / 3
-_STEPS_AT_A_TIME = 256  # of a pool that is being made: the thread has a policy to look after meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A lease, for `edged top`; `subscriber` is an id, or the prefix of one without a row. Bits a second, None: not counted."""
-
-    subscriber: str
-    plan: str | None
-    flow_class: FlowClass
-    direction: Direction
-    shaped: bool
-    cap: int
-    rate: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class CapState:
-    """How it stands; any thread may read it."""
-
-    active: bool = False
-    policed: Mapping[Direction, str] = field(default_factory=dict)  # why a direction's subscribers are policed, not shaped
-    pools: Mapping[Direction, int] = field(default_factory=dict)
-    capped: Mapping[tuple[FlowClass, type[Method]], int] = field(default_factory=dict)
-    uses: tuple[Use, ...] = ()
-    trouble: str = ""
 
 
 class Capper:
@@ -73,18 +43,13 @@ class Capper:
     def __init__(self, leases: Leases, traffic: TrafficControl, clock: Clock, line: Callable[[str], Rate]) -> None:
         self.state = CapState()
         self._leases = leases
-        self._traffic = traffic
+        self._trees = Trees(traffic, line)
         self._clock = clock
-        self._line = line
-        self._capabilities: TrafficCapabilities | None = None
         self._configuration: Configuration | None = None
         self._terms: Terms | None = None
-        self._ways: dict[Direction, Way] = {}
         self._book = Book()
-        self._building: deque[Addition] = deque()
-        self._made: frozenset[str] = frozenset()  # the devices whose trees are whole
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
-        self._sent: dict[Direction, dict[ClassId, int]] = {}
+        self._sent: dict[Direction, dict[ClassId, Work]] = {}
         self._sent_at = 0.0
 
     def tick(self, configuration: Configuration | None) -> None:
@@ -102,19 +67,13 @@ class Capper:
                 _log.info("heavy flows are capped again")
                 self.state = replace(self.state, trouble="")
 
-    def look(self) -> None:
-        """A device came or went: look at the trees at the next tick."""
-        self._look_at = 0.0
-
-    def release(self) -> None:
-        """Nobody is capped, and edged's trees are gone. Raises KernelError."""
-        if self._terms is None and not self._ways:
-            return
+    def release(self) -> tuple[str, ...]:
+        """Nobody is capped, and edged's trees are gone; the devices that they were on. Raises KernelError."""
         self._clear()
-        self._terms, self._configuration, self._ways, self._made = None, None, {}, frozenset()
-        self._building.clear()
-        self._traffic.apply(diff((), self._traffic.observe()).removals)
-        self.state = CapState()
+        self._terms, self._configuration = None, None
+        devices = self._trees.release()
+        self.state = CapState(able=self.state.able)
+        return devices
 
     def end(self) -> None:
         """The daemon ends: nobody is capped while no one looks. Raises KernelError."""
@@ -128,20 +87,28 @@ class Capper:
             return
         if now >= self._look_at:
             self._look_at = now + DEVICES_SECONDS
-            self._look_after_devices(self._terms, configuration.edged.gateway)
-        self._build()
+            self._look_after_trees(self._terms, configuration.edged.gateway)
+        if self._trees.build():
+            self._look_at = 0.0
         heavy = {sets: self._leases.heavy(sets) for sets, _ in self._terms.sets}
         if any(heavy.values()):
-            self._carry_out(self._book.give(now, self._whole(self._terms), heavy))
+            self._carry_out(self._book.give(now, replace(self._terms, pools=self._trees.whole_pools), heavy))
         if now >= self._use_at:
             self._use_at = now + USE_SECONDS
-            self._look_after_use(now)
+            self._look_after_use(self._terms, now)
         if now >= self._renew_at:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
-        policed = {direction: each.why_policed for direction, each in self._ways.items() if each.why_policed}
-        pools = {direction: len(each.pool) for direction, each in self._ways.items()}
-        self.state = replace(self.state, active=True, policed=policed, pools=pools)
+        self._tell()
+
+    def _tell(self) -> None:
+        policed = {direction: each.why_policed for direction, each in self._trees.ways.items() if each.why_policed}
+        for direction, why in policed.items():
+            if self.state.policed.get(direction) != why:
+                _log.warning("heavy flows %s are policed, not shaped: %s", direction.value, why)
+        pools = {direction: len(pool) for direction, pool in self._trees.pools.items()}
+        leased = {direction: self._book.leased(direction) for direction in pools}
+        self.state = replace(self.state, active=True, able=self._trees.able, policed=policed, pools=pools, leased=leased)
 
     def _take(self, configuration: Configuration | None) -> None:
         """Another configuration is in force: its caps, to the leases there are."""
@@ -155,120 +122,58 @@ class Capper:
             self._look_at = 0.0
         self._configuration = configuration
 
-    # --- devices ---
-
-    def _look_after_devices(self, terms: Terms, gateway: Gateway) -> None:
-        """Bring each device's tree to what it shall be: small repairs at once, one that is to be made a part at a time."""
-        if self._capabilities is None:
-            self._capabilities = self._traffic.capabilities()
-        observed = self._traffic.observe()
-        self._ways = dict(self._plan_ways(terms.caps.pool, gateway, self._capabilities, observed))
-        plan = diff(self._trees(), observed)
-        self._traffic.apply(plan.removals)
-        unmade = {step.device for step in plan.additions if not isinstance(step, ChangeClass)}
-        self._traffic.apply(step for step in plan.additions if step.device not in unmade)
-        self._building = deque(step for step in plan.additions if step.device in unmade)
-        devices = {shaper.device for each in self._ways.values() for shaper in each.shapers}
-        self._made = frozenset(devices - unmade)
-        # a lease is kept while one of its devices is made anew: the others hold it
-        self._terms = replace(terms, pools={direction: each.pool for direction, each in self._ways.items()})
-        self._carry_out(self._book.reconsider(self._terms))
-
-    def _plan_ways(
-        self, pool: int, gateway: Gateway, capabilities: TrafficCapabilities, observed: Iterable[ObservedDevice]
-    ) -> Iterator[tuple[Direction, Way]]:
-        by_name = {device.name: device for device in observed}
-        for direction, names in ((Direction.DOWN, gateway.access), (Direction.UP, gateway.upstream)):
-            if not pool:
-                yield direction, Way((), "the pool has no class")
-            elif not capabilities.htb:
-                yield direction, Way((), "this kernel has no HTB")
-            else:
-                yield direction, way(names, by_name, capabilities.leaves, pool, self._line)
-
-    def _build(self) -> None:
-        """Some of the steps that the trees still lack; after the last one they are looked at again."""
-        if self._building:
-            count = min(_STEPS_AT_A_TIME, len(self._building))
-            self._traffic.apply([self._building.popleft() for _ in range(count)])
-            if not self._building:
-                self._look_at = 0.0
-
-    def _trees(self) -> Iterator[Tree]:
-        for direction, each in self._ways.items():
-            leased = (grant for grant in self._book.grants.values() if grant.account.direction is direction)
-            yield from each.trees(Lease(grant.method.classid, grant.rate) for grant in leased if isinstance(grant.method, Shaped))
-
-    def _whole(self, terms: Terms) -> Terms:
-        """The terms for new leases: from pools that are there on all their devices."""
-        whole = {
-            direction: each.pool if all(shaper.device in self._made for shaper in each.shapers) else ()
-            for direction, each in self._ways.items()
-        }
-        return replace(terms, pools=whole)
-
-    # --- leases ---
-
-    def _look_after_use(self, now: float) -> None:
-        """Take back what nobody uses, and tell what everybody does."""
-        sent = {direction: self._sent_by(each) for direction, each in self._ways.items()}
-        self._book.note_use(now, sent)
-        self._carry_out(self._book.take_back(now))
-        seconds = now - self._sent_at
-        self.state = replace(self.state, capped=self._book.count, uses=tuple(self._uses(sent, seconds)))
-        self._sent, self._sent_at = sent, now
-
-    def _sent_by(self, of: Way) -> dict[ClassId, int]:
-        """Bytes by class, over the devices of a direction."""
-        found: Counter[ClassId] = Counter()
-        for shaper in of.shapers:
-            if shaper.device in self._made:
-                found.update({use.classid: use.octets for use in self._traffic.statistics(shaper.device)})
-        return found
-
-    def _uses(self, sent: Mapping[Direction, Mapping[ClassId, int]], seconds: float) -> Iterator[Use]:
-        assert self._terms is not None  # noqa: S101  the caller asked
+    def _look_after_trees(self, terms: Terms, gateway: Gateway) -> None:
+        leases: dict[Direction, list[Lease]] = {direction: [] for direction in Direction}
         for grant in self._book.grants.values():
-            account, key = grant.account, next(iter(grant.keys))
-            subscriber = self._terms.subscriber(key.family, key.address)
-            rate = None
-            if isinstance(grant.method, Shaped) and seconds > 0:
-                classid = grant.method.classid
-                now, before = (each.get(account.direction, {}).get(classid, 0) for each in (sent, self._sent))
-                rate = max(0, now - before) * 8 / seconds
-            yield Use(
-                subscriber.id or str(subscriber.key),
-                subscriber.plan,
-                account.flow_class,
-                account.direction,
-                isinstance(grant.method, Shaped),
-                grant.rate.bits,
-                rate,
-            )
+            if isinstance(grant.method, Shaped):
+                leases[grant.account.direction].append(Lease(grant.method.classid, grant.rate))
+        self._trees.look_after(terms.caps, gateway, leases)
+        # a lease is kept while one of its devices is made anew: the others hold it
+        if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
+            self._terms = replace(terms, pools=self._trees.pools)
+            self._carry_out(self._book.reconsider(self._terms))
+
+    def _look_after_use(self, terms: Terms, now: float) -> None:
+        """Take back what nobody uses, and tell what everybody does."""
+        sent = self._trees.work()
+        octets = {direction: {classid: work.octets for classid, work in each.items()} for direction, each in sent.items()}
+        self._book.note_use(now, octets)
+        self._carry_out(self._book.take_back(now))
+        before, seconds = self._sent, now - self._sent_at
+        self._sent, self._sent_at = sent, now
+        uses = tuple(self._use(terms, grant, before, seconds) for grant in self._book.grants.values())
+        self.state = replace(self.state, capped=self._book.count, uses=uses)
+
+    def _use(self, terms: Terms, grant: Grant, before: Mapping[Direction, Mapping[ClassId, Work]], seconds: float) -> Use:
+        """The lease, and what its class did in that time."""
+        account, key = grant.account, next(iter(grant.keys))
+        subscriber = terms.subscriber(key.family, key.address)
+        rate = dropped = None
+        if isinstance(grant.method, Shaped):
+            now, then = (each.get(account.direction, {}).get(grant.method.classid) for each in (self._sent, before))
+            if now is not None and then is not None:
+                rate = max(0, now.octets - then.octets) * 8 / seconds  # below 0: the class was made anew
+                dropped = max(0, now.drops - then.drops) / seconds
+        return Use(
+            subscriber.id or str(subscriber.key),
+            subscriber.plan,
+            account.flow_class,
+            account.direction,
+            type(grant.method),
+            grant.rate.bits,
+            rate,
+            dropped,
+        )
 
     def _carry_out(self, changes: Changes) -> None:
         """In this order a packet never meets a class that has not its rate yet."""
         if not changes:
             return
-        self._change_classes(changes.rates)
+        is_whole = self._trees.change(changes.rates)
         self._leases.apply(changes.steps)
-        self._change_classes(changes.idle)
+        if not self._trees.change(changes.idle) or not is_whole:
+            self._look_at = 0.0
         self.state = replace(self.state, capped=self._book.count)
-
-    def _change_classes(self, states: Iterable[ClassState]) -> None:
-        """On the devices whose trees are whole; of the others, and of one that is gone meanwhile, the next look sees to it."""
-        by_device: dict[str, list[ChangeClass]] = {}
-        for each in states:
-            for shaper in self._ways[each.direction].shapers:
-                step = ChangeClass(shaper.device, each.classid, shaper.rate(each.state))
-                by_device.setdefault(shaper.device, []).append(step)
-        for device in by_device.keys() & self._made:
-            try:
-                self._traffic.apply(by_device[device])
-            except KernelError as error:
-                _log.warning("%s; the tree of %s is looked at anew", error, device)
-                self._made -= {device}
-                self._look_at = 0.0
 
     def _clear(self) -> None:
         """End every lease, those of the kernel that no book has too; classes go idle at the next look."""
@@ -288,10 +193,9 @@ class Capper:
 
     def _fail(self, error: Exception, now: float) -> None:
         self._retry_at = now + RETRY_SECONDS
-        expected = isinstance(error, EdgedError | OSError)
-        _log.error(
-            "heavy flows are not capped, next try in %.0f s: %s", RETRY_SECONDS, error, exc_info=None if expected else error
-        )
+        if str(error) != self.state.trouble:
+            unexpected = None if isinstance(error, EdgedError | OSError) else error
+            _log.error("heavy flows are not capped, tried anew each %.0f s: %s", RETRY_SECONDS, error, exc_info=unexpected)
         try:
             self._clear()
         except (EdgedError, OSError) as also:
@@ -301,9 +205,15 @@ class Capper:
         self.state = replace(self.state, trouble=str(error))
 
 
-def caps_in_force(configuration: Configuration | None) -> Caps | None:
-    """The caps that are enforced, if any are."""
+def caps_of(configuration: Configuration | None) -> Caps | None:
+    """The caps, if there are any that are not off."""
     for placed in configuration.policies if configuration is not None else ():
-        if isinstance(placed.settings, Caps) and placed.settings.mode is Mode.ENFORCE:
+        if isinstance(placed.settings, Caps) and placed.settings.mode is not Mode.OFF:
             return placed.settings
     return None
+
+
+def caps_in_force(configuration: Configuration | None) -> Caps | None:
+    """The caps that are enforced, if any are."""
+    caps = caps_of(configuration)
+    return caps if caps is not None and caps.mode is Mode.ENFORCE else None

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from edged.daemon.bulk import BulkWatch
-from edged.daemon.capper import Capper
+from edged.daemon.capper import Capper, caps_of
+from edged.daemon.capsreport import CapsView
 from edged.daemon.change import InWriter
+from edged.daemon.inspection import Inspection
 from edged.errors import EdgedError
-from edged.inspectors.post import QueueFigures
-from edged.inspectors.workers import Workers
 from edged.loader import Configuration
 from edged.marks import MarkFields
-from edged.policies.base import Mode
 from edged.policies.capping import BY_CONTENT
-from edged.policies.caps import Caps
-from edged.queueing.tree import Rate
 
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 BULK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
-_PROGRAM = (sys.executable, "-I", "-m", "edged.inspectors")
-_UNKNOWN_LINE = Rate(100_000_000_000)  # what a device that tells no speed is taken for, so that its line slows nobody
 
 
 class _Wanted(NamedTuple):
@@ -49,25 +42,30 @@ class CapsWatch:
         *,
         has_queues: bool,
     ) -> None:
-        self.trouble = ""  # why no flow is inspected
         self._capper = capper
         self._bulk = bulk
         self._in_writer = in_writer
         self._configuration = configuration
         self._has_queues = has_queues
-        self._workers: Workers | None = None
+        self._inspection = Inspection()
         self._wanted: _Wanted | None = None
         self._seen: Configuration | None = None
+        self._trouble = ""  # why no flow is inspected
         self._retry_at = 0.0
 
-    def figures(self) -> tuple[QueueFigures, ...]:
-        """The queues, as of now."""
-        return self._workers.figures() if self._workers is not None else ()
+    def view(self) -> CapsView:
+        """How it stands; any thread may ask."""
+        figures = self._inspection.figures()
+        return CapsView(self._capper.state, figures, self._has_queues, self._trouble, self._bulk.trouble, self._bulk.found)
 
     async def prepare(self, configuration: Configuration) -> None:
         """Have the workers at their queues before any rule sends to them: the kernel drops what comes while it makes one."""
         await asyncio.to_thread(self._inspect, configuration)
         self._seen = configuration
+
+    async def release(self) -> tuple[str, ...]:
+        """Nobody is capped, and edged's queueing is gone; the devices that it was on. Raises KernelError."""
+        return await self._in_writer(self._capper.release)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -76,51 +74,41 @@ class CapsWatch:
         try:
             while True:
                 configuration = self._configuration()
-                if configuration is not self._seen or (self.trouble and loop.time() >= self._retry_at):
+                if configuration is not self._seen or (self._trouble and loop.time() >= self._retry_at):
                     self._seen = configuration
                     await asyncio.to_thread(self._inspect, configuration)
                     self._retry_at = loop.time() + _RETRY_SECONDS
-                await self._in_writer(lambda: self._capper.tick(configuration))  # noqa: B023  awaited at once
+                await self._in_writer(self._tick)
                 if loop.time() >= bulk_at:
                     bulk_at = loop.time() + BULK_SECONDS
                     await asyncio.to_thread(self._bulk.sample, configuration)
                 await asyncio.sleep(TICK_SECONDS)
         finally:
-            if self._workers is not None:
-                await asyncio.to_thread(self._workers.stop)
+            await asyncio.to_thread(self._inspection.stop)
+
+    def _tick(self) -> None:
+        """By what is in force when the writer comes to it: what was torn down meanwhile must not be made once more."""
+        self._capper.tick(self._configuration())
 
     def _inspect(self, configuration: Configuration | None) -> None:
         """Have the workers that this configuration asks for. Raises nothing: flows pass uninspected instead."""
         wanted = _wanted(configuration) if self._has_queues else None
-        if wanted == self._wanted and not self.trouble:
+        if wanted == self._wanted and not self._trouble:
             return
-        if self._workers is not None:
-            self._workers.stop()
-            self._workers = None
-        self._wanted, self.trouble = wanted, ""
+        self._inspection.stop()
+        self._wanted, self._trouble = wanted, ""
         if wanted is None:
             return
         try:
-            self._workers = Workers.start(_PROGRAM, range(wanted.queues), wanted.marks, wanted.hosts)
+            self._inspection.start(*wanted)
         except (EdgedError, OSError) as error:
-            self.trouble = str(error)
+            self._trouble = str(error)
             _log.error("flows are not inspected: %s", error)
 
 
 def _wanted(configuration: Configuration | None) -> _Wanted | None:
-    for placed in configuration.policies if configuration is not None else ():
-        settings = placed.settings
-        if isinstance(settings, Caps) and settings.mode is not Mode.OFF and any(settings.cap(each) for each in BY_CONTENT):
-            assert configuration is not None  # noqa: S101  it has a policy
-            hosts = "\n".join(sorted(configuration.streaming_hosts.suffixes)).encode()
-            return _Wanted(settings.queues, configuration.site().marks, hosts)
-    return None
-
-
-def line_rate(device: str) -> Rate:
-    """What the device's link carries, where it tells."""
-    try:
-        megabits = int((Path("/sys/class/net") / device / "speed").read_text())
-    except (OSError, ValueError):
-        return _UNKNOWN_LINE
-    return Rate(megabits * 1_000_000) if megabits > 0 else _UNKNOWN_LINE
+    caps = caps_of(configuration)
+    if configuration is None or caps is None or not any(caps.cap(each) for each in BY_CONTENT):
+        return None
+    hosts = "\n".join(sorted(configuration.streaming_hosts.suffixes)).encode()
+    return _Wanted(caps.queues, configuration.site().marks, hosts)

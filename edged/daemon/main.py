@@ -27,7 +27,7 @@ from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
 from edged.daemon.capper import Capper
-from edged.daemon.caps import CapsWatch, line_rate
+from edged.daemon.caps import CapsWatch
 from edged.daemon.change import Answer
 from edged.daemon.changes import Changes
 from edged.daemon.drift import Suspects
@@ -44,6 +44,7 @@ from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.kernel.events import LinkEvents, NftEvents
 from edged.kernel.flows import LinuxFlows
+from edged.kernel.linerate import line_rate
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
 from edged.kernel.tc import LinuxTrafficControl
@@ -150,6 +151,7 @@ class _Daemon:
             metrics=str(self.changes.first.edged.metrics.listen),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
+            caps=self.caps.view(),
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:
@@ -177,16 +179,16 @@ class _Daemon:
         """Metrics and control. Raises EdgedError where the metrics' address cannot be used."""
         from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
 
-        from edged import metrics  # noqa: PLC0415
         from edged.control.server import application  # noqa: PLC0415
         from edged.daemon.service import ControlService, figures  # noqa: PLC0415
+        from edged.metrics.page import serve  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        end_metrics = metrics.serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
+        end_metrics = serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources)),
+            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps)),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,

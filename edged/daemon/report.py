@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from edged import __version__
 from edged.control.messages import CounterStatus, Degraded, Drift, LayoutStatus, ListStatus, PolicyStatus, Status
+from edged.daemon.capsreport import CapsView, caps_degraded, caps_status
 from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
 from edged.daemon.totals import over_classes
@@ -40,6 +41,7 @@ class View:
     metrics: str
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
+    caps: CapsView = field(default_factory=CapsView)
 
 
 def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[str, bool]:
@@ -67,6 +69,7 @@ def degraded(view: View) -> Iterator[Degraded]:
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
         )
     yield from _lists(view)
+    yield from caps_degraded(record.configuration, view.caps)
     for each in view.flowtables:
         why = "another program moves flows past every rule of this gateway (semantics G-5)"
         yield Degraded(what=f"flowtable {each}", why=why, instead="the flows in it meet no policy; the others do")
@@ -100,6 +103,7 @@ def status(view: View) -> Status:
         policies=[_policy(each, view) for each in configuration.policies],
         lists=[_list(each) for each in view.lists],
         layout=_layout(configuration),
+        caps=None if record.idle else caps_status(configuration, view.caps),
         degraded=list(degraded(view)),
         warnings=[*map(str, configuration.warnings), *view.warnings, *([kept.trouble] if kept.trouble else [])],
         metrics=view.metrics,
@@ -122,6 +126,8 @@ def line(view: View) -> str:
         parts.append("a change waits for its confirmation")
     if absent := [name for name, there in interfaces(record.configuration, view.present).items() if not there]:
         parts.append(f"absent: {', '.join(absent)}")
+    if view.caps.state.trouble:
+        parts.append("heavy flows are not capped")
     if repaired := sum(kept.repairs.values()):
         parts.append(f"{repaired} foreign changes undone")
     return "; ".join(parts)

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from edged import __version__
 from edged.addresses import Address
 from edged.control import messages
-from edged.control.messages import Changes, Confirmed, Status, TornDown
+from edged.control.messages import Changes, Confirmed, Status, Top, TornDown
+from edged.daemon.capper import caps_of
+from edged.daemon.caps import CapsWatch
+from edged.daemon.capsreport import held, queueing_features, top
 from edged.daemon.change import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.lists import ListWatch
@@ -16,11 +19,14 @@ from edged.daemon.report import View, status
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.lists.provenance import standing, told
-from edged.metrics import Figures
+from edged.metrics.figures import Figures
 
 
 def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures:
     """The metrics of this moment."""
+    configuration = view.record.configuration
+    caps = None if view.record.idle else caps_of(configuration)
+    plans = caps.plans if caps is not None else ()
     return Figures(
         version=__version__,
         reload_successful=view.record.reload_successful,
@@ -28,10 +34,13 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         in_sync=view.kept.in_sync,
         repairs={reason.value: count for reason, count in view.kept.repairs.items()},
         applied=view.kept.applied,
-        capabilities=capabilities.features,
+        capabilities={**capabilities.features, **queueing_features(view.caps.state.able)},
         policies=view.totals,
         lists=view.lists,
         read_errors=read_errors,
+        held=held(caps) if caps is not None else (),
+        caps=view.caps,
+        subscribers={**dict.fromkeys((None, *plans), 0), **configuration.subscribers.count_by_plan()},
     )
 
 
@@ -39,16 +48,26 @@ class ControlService:
     """The operations as the control socket's messages; `view` reads the kernel's counters, so it is called in a thread."""
 
     def __init__(
-        self, operations: Operations, view: Callable[[], View], key: Callable[[], bytes | None], sources: ListWatch
+        self,
+        operations: Operations,
+        view: Callable[[], View],
+        key: Callable[[], bytes | None],
+        sources: ListWatch,
+        caps: CapsWatch,
     ) -> None:
         self._operations = operations
         self._view = view
         self._key = key  # of the opaque numbers of confidential lists
         self._sources = sources
+        self._caps = caps
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
         return status(await asyncio.to_thread(self._view))
+
+    async def top(self, limit: int) -> Top:
+        """Who uses most of what is capped, at most so many."""
+        return await asyncio.to_thread(top, self._caps.view(), limit)
 
     async def blocklist_test(self, address: Address) -> messages.Standing:
         """How an address stands with the lists in force. Raises EdgedError where no blocklist is configured."""
@@ -82,7 +101,9 @@ class ControlService:
 
     async def teardown(self) -> TornDown:
         """Remove all that edged made."""
-        return {"removed": await self._operations.teardown()}
+        removed = await self._operations.teardown()
+        devices = await self._caps.release()
+        return {"removed": removed, "devices": list(devices)}
 
 
 def _told(change: Change) -> Changes:

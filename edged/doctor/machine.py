@@ -21,13 +21,15 @@ _STORE_PRESERVED = 254  # systemd.service(5): FileDescriptorStorePreserve=
 PACKAGES = {
     "aiohttp": ("the daemon's control socket", ""),
     "click": ("the command line", ""),
+    "cryptography": ("host names in QUIC's first packets", ""),
+    "numpy": ("blocklists of a million entries", ""),
     "prometheus_client": ("the metrics page", ""),
+    "publicsuffixlist": ("the hosts of streaming services", ""),
     "pydantic": ("the configuration", ""),
     "pyroute2": ("netlink", ""),
     "PyYAML": ("the configuration", ""),
     "rich": ("tables on the terminal", ""),
     "aiosmtpd": ("the mail server of edged lab", "edged lab does not run: pip install 'edged[lab]'"),
-    "NetfilterQueue": ("inspection of flows; no policy of this release needs it", "nothing is missing"),
 }
 
 

@@ -12,6 +12,7 @@ PROC = Path("/proc/sys")
 
 _AREA = "sysctl"
 _NEARLY_FULL = 0.8
+_LEAST_CONNECTIONS = 10  # a subscriber: one web page opens more, though not everybody reads one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,12 @@ COUNTING = Expectation(
 
 
 def sysctls(
-    interfaces: tuple[str, ...], proc: Path = PROC, expectations: tuple[Expectation, ...] = EXPECTATIONS
+    interfaces: tuple[str, ...], proc: Path = PROC, expectations: tuple[Expectation, ...] = EXPECTATIONS, subscribers: int = 0
 ) -> Iterator[Finding]:
-    """The findings, in a fixed order; `interfaces` are those of the configuration that are there."""
+    """The findings, in a fixed order; `interfaces` are those of the configuration that are there, `subscribers` its rows."""
     for expected in expectations:
         yield _finding(expected, _read(proc, expected.name))
-    yield _conntrack_table(proc)
+    yield _conntrack_table(proc, subscribers)
     for interface in interfaces:
         yield _reverse_path(proc, interface)
 
@@ -85,17 +86,23 @@ def _finding(expected: Expectation, value: str | None) -> Finding:
     return Finding(_AREA, expected.name, Grade.WARN, value, expected.purpose, expected.otherwise)
 
 
-def _conntrack_table(proc: Path) -> Finding:
+def _conntrack_table(proc: Path, subscribers: int) -> Finding:
     """A full table makes conntrack drop new connections, and the policies get the blame."""
     name, purpose = "net.netfilter.nf_conntrack_max", "room for every subscriber's connections"
     limit, count = _read(proc, name), _read(proc, "net.netfilter.nf_conntrack_count")
     if limit is None or count is None:
         return Finding(_AREA, name, Grade.OK, "absent", purpose, "conntrack is loaded with the first rules")
-    full = int(limit) > 0 and int(count) > _NEARLY_FULL * int(limit)
-    instead = (
-        "the table is nearly full; conntrack then drops new connections, whatever the policies say: raise it" if full else ""
-    )
-    return Finding(_AREA, name, Grade.WARN if full else Grade.OK, f"{count} of {limit} used", purpose, instead)
+    found, size = f"{count} of {limit} used", int(limit)
+    if size and int(count) > _NEARLY_FULL * size:
+        instead = "the table is nearly full; conntrack then drops new connections, whatever the policies say: raise it"
+        return Finding(_AREA, name, Grade.WARN, found, purpose, instead)
+    if 0 < size < _LEAST_CONNECTIONS * subscribers:
+        instead = (
+            f"that is less than {_LEAST_CONNECTIONS} for each of {subscribers} subscribers; a full table drops new connections: "
+            f"sysctl -w {name}={_LEAST_CONNECTIONS * subscribers}, and nf_conntrack_buckets with it"
+        )
+        return Finding(_AREA, name, Grade.WARN, found, purpose, instead)
+    return Finding(_AREA, name, Grade.OK, found, purpose)
 
 
 def _reverse_path(proc: Path, interface: str) -> Finding:

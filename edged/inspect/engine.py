@@ -49,6 +49,7 @@ class Inspector:
         most_decryptions: int = MOST_DECRYPTIONS,
     ) -> None:
         """`hosts` are streaming services; `endpoints` are where peers are known to listen, to which it adds what it learns."""
+        self.decided = 0  # flows that it has been fed the deciding packet of
         self._endpoints = Endpoints() if endpoints is None else endpoints
         self._flows = Flows(most_flows, most_bytes)
         self._counts = Counts()
@@ -123,6 +124,7 @@ class Inspector:
                 self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
         elif at < end or flags & _SYN:
             self._segment(now_ns, flow, side, packet, data[at:end])
+        self.decided += flow.is_decided
         self.fed = flow
         return flow.decision
 
@@ -155,22 +157,23 @@ class Inspector:
         if place == APART:
             # What is missing may come; if not, a message that begins with a segment, as HTTP's do, is recognised all the same
             flow.budget = LONG_BUDGET
-            sight = _sight(flow, side, packet, payload[:LONGEST], other, 0, from_start=False)
+            seen, place, is_whole = payload[:LONGEST], 0, False
         else:
-            sight = _sight(flow, side, packet, stream.data, other, place, from_start=is_whole and stream.is_whole)
-        if flow.learns or not self._tcp_opening(now, flow, sight):
-            self._detect(now, flow, self._tcp, sight)
+            seen, is_whole = stream.data, is_whole and stream.is_whole
+        port = min(packet.source_port or 0, packet.destination_port or 0)
+        if flow.learns or not self._tcp_opening(now, flow, seen, place, port):
+            self._detect(now, flow, self._tcp, _sight(flow, side, packet, seen, other, place, from_start=is_whole))
         self._settle(flow)
 
-    def _tcp_opening(self, now: int, flow: Flow, sight: Sight) -> bool:
+    def _tcp_opening(self, now: int, flow: Flow, seen: bytes, fresh: int, port: int) -> bool:
         """Look for a name; whether that makes looking for anything else idle."""
-        opening = tcp_opening(sight.payload, sight.fresh, min(sight.source.port, sight.destination.port))
+        opening = tcp_opening(seen, fresh, port)
         if opening is None:
             return False
         if isinstance(opening, Opening):
             self._judge.opened(flow, opening)
             return flow.is_decided
-        if len(sight.payload) >= LONGEST:
+        if len(seen) >= LONGEST:
             self._judge.over_cap(flow)
             return True
         self._judge.incomplete(now, flow, opening)

@@ -67,6 +67,8 @@ class Flow:
 
     def holds(self) -> int:
         """Bytes of payload that are kept for it now."""
+        if self.is_decided:
+            return 0
         held = len(self.datagrams[0]) + len(self.datagrams[1])
         for stream in self.streams:
             if stream is not None:

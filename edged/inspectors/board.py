@@ -32,8 +32,8 @@ class Word(IntEnum):
     OTHER = 10
 
 
-# What became of packets: inspected and nothing said yet; the one on which its flow was decided; no IP packet in it; the inspector
-# raised; accepted in place of a worker that had not read it.
+# What became of packets: inspected and nothing said yet; its flow was decided, on it or on one before; no IP packet in it; the
+# inspector raised; accepted in place of a worker that had not read it.
 RESULTS: Final = (Word.UNDECIDED, Word.DECIDED, Word.UNREADABLE, Word.FAILED, Word.RELEASED)
 CLASSES: Final = {TrafficClass.P2P: Word.P2P, TrafficClass.STREAMING: Word.STREAMING, None: Word.OTHER}
 

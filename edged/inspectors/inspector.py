@@ -27,6 +27,10 @@ class Inspector(Protocol):
     It holds to a bounded memory and a bounded time a packet; where it does not, or raises, its worker passes packets by.
     """
 
+    @property
+    def decided(self) -> int:
+        """How many flows it has decided: each once, though it answers for each of their packets."""
+
     def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
         """The next packet in the queue, and the bytes that its places count in; None: nothing can be said yet."""
 

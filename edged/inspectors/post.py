@@ -35,6 +35,7 @@ class State(Enum):
     LAGGING = "its worker lags, packets pass"
     SPARED = "its worker lagged and has caught up, packets pass for a while"
     WAITING = "its worker failed, packets pass until the next is started"
+    ENDED = "nobody looks after it, packets pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Post:
         self.clear()
         self.queue.close()
         self._board.close()
+        self._state = State.ENDED
 
     def figures(self) -> QueueFigures:
         """As of now; any thread may ask."""

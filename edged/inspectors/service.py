@@ -16,8 +16,8 @@ from edged.inspectors.board import CLASSES, Board, Word
 from edged.inspectors.inspector import Inspector
 from edged.inspectors.queue import LARGEST, Queue, Waiting, waiting_in
 from edged.marks import FlowClass, MarkFields
-from edged.packet.decode import RAW, decode
 from edged.packet.layers import Undecodable
+from edged.packet.network import ip
 
 _REST_MS = 250  # between two signs of life where nothing comes
 _BETWEEN = 256  # packets between two looks at the control socket where they never end
@@ -42,7 +42,8 @@ class Service:
         self._words = board.words
         self._control = control
         self._inspector = inspector
-        self._marks = marks
+        self._kept = ~(marks.inspected | marks.flow_class)
+        self._answers = {traffic_class: marks.answered(0, each) for traffic_class, each in _FLOW_CLASSES.items()}
         self._waits = select.poll()
         for each in (queue.socket, control):
             self._waits.register(each, select.POLLIN)
@@ -72,11 +73,12 @@ class Service:
             return
         number, mark, data = waiting
         words[_LAST] = number
-        packet = decode(data, RAW, _ON_WIRE)
+        packet = ip(data, 0, _ON_WIRE)
         if isinstance(packet, Undecodable):
             self._queue.accept(number)
             words[_UNREADABLE] += 1
             return
+        decided = self._inspector.decided
         try:
             decision = self._inspector.feed(now, packet, data)
         except Exception as failed:  # noqa: BLE001  no fault of an inspector may cost a packet
@@ -86,8 +88,9 @@ class Service:
             self._queue.accept(number)
             words[_UNDECIDED] += 1
             return
-        self._queue.accept_marked(number, self._marks.answered(mark, _FLOW_CLASSES[decision.traffic_class]))
-        words[_COUNTS[decision.traffic_class]] += 1
+        self._queue.accept_marked(number, mark & self._kept | self._answers[decision.traffic_class])
+        # packets that were on their way when the flow was decided come too, and are answered like the one that decided it
+        words[_COUNTS[decision.traffic_class]] += self._inspector.decided - decided
         words[_DECIDED] += 1
 
     def _failed(self, waiting: Waiting, failed: Exception) -> None:

@@ -6,6 +6,7 @@ imported and made before privileges go: as nobody the process may be unable to r
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ def main(make: Callable[[bytes], Inspector]) -> int:
         control = socket.socket(fileno=order.control)
         service = Service(queue, Board(order.board), control, inspector, order.marks)
         confine(order.memory)
+        gc.disable()  # nothing here makes cycles, and a collection over all flows would keep packets waiting for milliseconds
         service.run()
     except NotGivenUp as still:
         complain(f"queue {order.queue}: the worker did not begin: {still}")

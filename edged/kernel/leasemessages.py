@@ -73,7 +73,10 @@ def request_buckets(table: str) -> bytes:
 
 def decode_keys(lists: Iterable[bytes]) -> frozenset[int]:
     """The keys in dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS)."""
-    return frozenset(key for key, _ in _elements_in(lists))
+    # each of those who are policed is in there ten times a second: what else an element tells is not parsed
+    elements = (element for payload in lists for _, element in each(payload))
+    keys = (next((value for kind, value in each(element) if kind == ElemAttr.KEY), b"") for element in elements)
+    return frozenset(number(parse(key).get(uapi.DATA_VALUE)) for key in keys)
 
 
 def decode_leases(lists: Iterable[bytes]) -> tuple[LeasedKey, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from edged.errors import KernelError
@@ -27,17 +26,18 @@ from edged.kernel.tcmessages import (
     of_root,
     trial,
 )
-from edged.queueing.observed import ClassUse, ForeignRoot, KernelDefault, ObservedClass, ObservedDevice, OurRoot, Root
+from edged.queueing.observed import (
+    ClassUse,
+    ForeignRoot,
+    KernelDefault,
+    ObservedClass,
+    ObservedDevice,
+    OurRoot,
+    Root,
+    TrafficCapabilities,
+)
 from edged.queueing.plan import Step, describe
 from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
-
-
-@dataclass(frozen=True, slots=True)
-class TrafficCapabilities:
-    """Which qdiscs this kernel has: the classes' own, and what their packets can be kept in."""
-
-    htb: bool
-    leaves: frozenset[Leaf]
 
 
 class TrafficControl(Protocol):

@@ -9,8 +9,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from edged.errors import KernelError
-from edged.kernel.tc import TrafficCapabilities, no_such_device
-from edged.queueing.observed import ClassUse, ForeignRoot, KernelDefault, ObservedClass, ObservedDevice, OurRoot
+from edged.kernel.tc import no_such_device
+from edged.queueing.observed import (
+    ClassUse,
+    ForeignRoot,
+    KernelDefault,
+    ObservedClass,
+    ObservedDevice,
+    OurRoot,
+    TrafficCapabilities,
+)
 from edged.queueing.plan import (
     AddClass,
     AddLeaf,
@@ -51,14 +59,15 @@ class FakeDevice:
 
 @dataclass(slots=True)
 class FakeTrafficControl:
-    """Devices by their names, and what leaves this kernel has."""
+    """Devices by their names, and what this kernel has."""
 
     devices: dict[str, FakeDevice] = field(default_factory=dict)
     leaves: frozenset[Leaf] = _ALL_LEAVES
+    htb: bool = True
 
     def capabilities(self) -> TrafficCapabilities:
-        """HTB, and the leaves given."""
-        return TrafficCapabilities(htb=True, leaves=self.leaves)
+        """What was given."""
+        return TrafficCapabilities(self.htb, self.leaves)
 
     def observe(self) -> tuple[ObservedDevice, ...]:
         """The devices as they stand."""
@@ -146,6 +155,8 @@ class FakeTrafficControl:
     def _graft(self, found: FakeClass, leaf: OwnLeaf) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
+        if found.leaf not in {Leaf.PFIFO, leaf}:
+            return errno.EINVAL
         found.leaf = leaf
         return 0
 

@@ -68,15 +68,17 @@ def _answer_from_port_25(at: Topology, family: Family) -> Seen:
         answered = outside.waits_for(lambda packet: packet.destination_port == HIGH, _ARRIVAL)
         time.sleep(_STRAGGLER)
         arrived = [packet for packet in inside.seen() if packet.source_port == 25]
-        answers = [packet for packet in outside.seen() if packet.destination_port != HIGH]
+        answers = [packet for packet in outside.seen() if packet.destination == server and packet.destination_port != HIGH]
     return _silence(answered, f"the same from port {HIGH} is answered", arrived, answers)
 
 
 def _unsolicited_query(at: Topology, family: Family) -> Seen:
     """IP-1; that the subscriber's name server would answer shows in the attempt by TCP."""
+    asker, resolver = at.outside.address(family), at.open_resolver.address(family)
     with Witness(at.outside, family) as outside, Witness(at.open_resolver, family) as inside:
-        seen = query(at.outside, at.open_resolver.address(family), at.web.address(family))
-        arrived, answers = list(inside.seen()), list(outside.seen())
+        seen = query(at.outside, resolver, at.web.address(family))
+        arrived = [packet for packet in inside.seen() if packet.destination == resolver]
+        answers = [packet for packet in outside.seen() if packet.destination == asker]
     if seen.outcome is Outcome.SILENCE and answers:
         return Seen(Outcome.OTHER, f"{len(answers)} packets came back")
     return _stopped_short(seen, arrived)

@@ -6,13 +6,14 @@ import http.client
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.addresses import Family
 from edged.control.client import ControlClient
 from edged.errors import EdgedError, Unreachable
+from edged.lab.caps import CappedBytes
 from edged.lab.servers import last_words
 from edged.lab.topology import Host
 from edged.ruleset.nodes import Direction
@@ -57,16 +58,24 @@ class Gateway:
 
     def counters(self) -> Mapping[Counter, int]:
         """How many packets each counter has counted; raises MetricsUnread."""
+        counted = {}
+        for labels, value in self._samples("edged_policy_packets_total"):
+            direction, family = Direction(labels["direction"]), _FAMILIES[labels["family"]]
+            counted[Counter(labels["policy"], direction, family, labels["verdict"])] = value
+        return counted
+
+    def capped(self) -> Mapping[CappedBytes, int]:
+        """How many bytes of heavy flows were held, by class and direction; raises MetricsUnread."""
+        samples = self._samples("edged_capped_bytes_total")
+        return {CappedBytes(labels["class"], Direction(labels["direction"])): value for labels, value in samples}
+
+    def _samples(self, name: str) -> Iterator[tuple[Mapping[str, str], int]]:
         from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
 
-        counted = {}
         for metric in text_string_to_metric_families(self._page()):
             for sample in metric.samples:
-                if sample.name == "edged_policy_packets_total":
-                    labels = sample.labels
-                    direction, family = Direction(labels["direction"]), _FAMILIES[labels["family"]]
-                    counted[Counter(labels["policy"], direction, family, labels["verdict"])] = int(sample.value)
-        return counted
+                if sample.name == name:
+                    yield sample.labels, int(sample.value)
 
     def _page(self) -> str:
         listen = self.listen

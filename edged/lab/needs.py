@@ -13,6 +13,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "setpriv": "util-linux",
     "curl": "curl",
+    "aria2c": "aria2",
     "dig": "bind9-dnsutils",
     "dnsmasq": "dnsmasq-base",
     "openssl": "openssl",

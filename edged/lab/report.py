@@ -1,14 +1,15 @@
-"""What the lab says: a live table on a terminal, plain lines elsewhere, one JSON object a round for programs."""
+"""What the lab says: a live table on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from edged.addresses import Family
 from edged.lab.attempts import ATTEMPTS, Attempt
-from edged.lab.trial import Lab, Result, describe
+from edged.lab.caps import CapResult
+from edged.lab.trial import Lab, Made, Result, describe
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # columns of the terminal that it takes to show the counters too, and the particulars of each attempt
 _COUNTERS_FIT = 106
 _PARTICULARS_FIT = 144
+_WORDS = {True: ("ok", "green"), False: ("WRONG", "bold red")}
 
 
 class Report(ABC):
@@ -28,11 +30,11 @@ class Report(ABC):
         """The lab stands."""
 
     @abstractmethod
-    def result(self, number: int, result: Result) -> None:
-        """An attempt of round `number` was made."""
+    def result(self, number: int, result: Made) -> None:
+        """A part of round `number` was made."""
 
     @abstractmethod
-    def round(self, number: int, results: Sequence[Result]) -> None:
+    def round(self, number: int, results: Sequence[Made]) -> None:
         """A round is over."""
 
     @abstractmethod
@@ -51,50 +53,6 @@ def introduction(lab: Lab) -> list[str]:
     ]
 
 
-def as_document(number: int, results: Sequence[Result], seconds: float) -> dict[str, object]:
-    """A round as the object that --json prints."""
-    return {
-        "schema": "edged/v1/lab",
-        "round": number,
-        "right": not any(result.wrong for result in results),
-        "seconds": round(seconds, 3),
-        "attempts": [_attempt(attempt, [each for each in results if each.attempt is attempt]) for attempt in ATTEMPTS],
-    }
-
-
-def _attempt(attempt: Attempt, results: Sequence[Result]) -> dict[str, object]:
-    by = attempt.counted_by
-    return {
-        "attempt": attempt.name,
-        "who": attempt.who,
-        "what": attempt.what,
-        "expected": str(attempt.expected),
-        "counted_by": None if by is None else {"policy": by.policy, "direction": by.direction.value, "verdict": by.verdict},
-        **{result.family.label: _result(result) for result in results},
-    }
-
-
-def _result(result: Result) -> dict[str, object]:
-    counted = [
-        {
-            "policy": each.policy,
-            "direction": each.direction.value,
-            "family": each.family.label,
-            "verdict": each.verdict,
-            "packets": rise,
-        }
-        for each, rise in result.counted.items()
-    ]
-    seen = result.seen
-    return {
-        "right": result.wrong is None,
-        "seen": str(seen.outcome),
-        "detail": seen.detail,
-        "counted": counted,
-        "wrong": result.wrong,
-    }
-
-
 class Lines(Report):
     """A line a result, for where there is no terminal."""
 
@@ -106,16 +64,13 @@ class Lines(Report):
         for line in introduction(lab):
             self._say(line)
 
-    def result(self, number: int, result: Result) -> None:  # noqa: ARG002  the lines stand in order
+    def result(self, number: int, result: Made) -> None:  # noqa: ARG002  the lines stand in order
         """One line."""
-        attempt, family = result.attempt, _people(result.family)
-        if result.wrong is None:
-            by = f"; {attempt.counted_by} +1" if attempt.counted_by else ""
-            self._say(f"ok     {family}  {_tries(attempt)}: {describe(result.seen)}{by}")
-        else:
-            self._say(f"WRONG  {family}  {_tries(attempt)}: {result.wrong}")
+        self._say(
+            f"{'ok   ' if result.wrong is None else 'WRONG'}  {_people(result.family)}  {_what(result)}: {_finding(result)}"
+        )
 
-    def round(self, number: int, results: Sequence[Result]) -> None:
+    def round(self, number: int, results: Sequence[Made]) -> None:
         """The sum."""
         self._say(summary(number, results))
 
@@ -126,7 +81,7 @@ class Lines(Report):
         self._console.print(line, markup=False, soft_wrap=True)
 
 
-def summary(number: int, results: Sequence[Result]) -> str:
+def summary(number: int, results: Sequence[Made]) -> str:
     """A round in one line."""
     wrong = sum(result.wrong is not None for result in results)
     return f"round {number}: {len(results) - wrong} of {len(results)} attempts came out right" + (
@@ -144,6 +99,7 @@ class Table(Report):
         self._now = ""
         self._results: dict[tuple[str, Family], Result] = {}
         self._counted: dict[tuple[str, Family], int] = {}
+        self._caps: dict[Family, CapResult] = {}
 
     def begin(self, lab: Lab) -> None:
         """Show the empty table."""
@@ -154,15 +110,21 @@ class Table(Report):
         self._live = Live(self._render(), console=self._console, auto_refresh=False)
         self._live.start()
 
-    def result(self, number: int, result: Result) -> None:
-        """Fill in a cell."""
-        key = (result.attempt.name, result.family)
-        self._results[key] = result
-        self._counted[key] = self._counted.get(key, 0) + sum(result.counted.values())
+    def result(self, number: int, result: Made) -> None:
+        """Fill in a cell, or the line of its family."""
+        match result:
+            case Result():
+                key = (result.attempt.name, result.family)
+                self._results[key] = result
+                self._counted[key] = self._counted.get(key, 0) + sum(result.counted.values())
+            case CapResult():
+                self._caps[result.family] = result
+            case _:
+                assert_never(result)
         self._now = f"round {number} ..."
         self._show()
 
-    def round(self, number: int, results: Sequence[Result]) -> None:
+    def round(self, number: int, results: Sequence[Made]) -> None:
         """The sum above the table: the end of a long one is cut off while it lives."""
         self._now = summary(number, results)
         self._show()
@@ -189,10 +151,11 @@ class Table(Report):
             cells = [self._cell(attempt, family) for family in Family]
             row = [_tries(attempt), str(attempt.expected), *cells, str(attempt.counted_by or ""), self._counts(attempt)]
             grid.add_row(*row[:shown])
-        wrong = [f"{_people(each.family)} {_tries(each.attempt)}: {each.wrong}" for each in self._results.values() if each.wrong]
+        wrong = [f"{_people(each.family)} {_what(each)}: {each.wrong}" for each in self._results.values() if each.wrong]
         return Group(
             *(Text(line) for line in self._head),
             Text(self._now, style="bold"),
+            *(self._beside(family) for family in Family),
             grid,
             *(Text(line, style="red") for line in wrong),
         )
@@ -203,15 +166,41 @@ class Table(Report):
         result = self._results.get((attempt.name, family))
         if result is None:
             return Text("...", style="dim")
-        word, style = ("ok", "green") if result.wrong is None else ("WRONG", "bold red")
+        word, style = _WORDS[result.wrong is None]
         detail = f" {result.seen.detail}" if self._console.width >= _PARTICULARS_FIT else ""
         return Text.assemble((word, style), detail)
+
+    def _beside(self, family: Family) -> RenderableType:
+        from rich.text import Text  # noqa: PLC0415
+
+        result, name = self._caps.get(family), f"{_people(family)} "
+        if result is None:
+            return Text.assemble(name, ("caps ...", "dim"))
+        word, style = _WORDS[result.wrong is None]
+        return Text.assemble(name, (word, style), f" {_finding(result)}")
 
     def _counts(self, attempt: Attempt) -> str:
         """How many packets its counter counted since the lab began, in IPv4 and in IPv6."""
         if attempt.counted_by is None:
             return ""
         return " + ".join(str(self._counted.get((attempt.name, family), 0)) for family in Family)
+
+
+def _what(result: Made) -> str:
+    """What was tried, and by whom."""
+    return _tries(result.attempt) if isinstance(result, Result) else "dynamic -> a torrent, and a download beside it"
+
+
+def _finding(result: Made) -> str:
+    """What became of it, and what counted it; of what came out wrong, what differs."""
+    match result:
+        case Result():
+            by = f"; {result.attempt.counted_by} +1" if result.attempt.counted_by else ""
+            return result.wrong or f"{describe(result.seen)}{by}"
+        case CapResult():
+            return result.wrong or str(result.seen)
+        case _:
+            assert_never(result)
 
 
 def _tries(attempt: Attempt) -> str:

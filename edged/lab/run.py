@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from edged.errors import ExitCode
-from edged.lab.report import Report, as_document
+from edged.lab.document import as_document
+from edged.lab.report import Report
 from edged.lab.trial import Lab
 
 Publish = Callable[[dict[str, object]], None]

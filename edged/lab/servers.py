@@ -1,4 +1,4 @@
-"""The real servers of the lab: mail, DNS and web outside, and a name server open to all in the dynamic pool."""
+"""The real servers of the lab: mail, DNS, web and BitTorrent outside, and a name server open to all in the dynamic pool."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from edged.addresses import Family
 from edged.errors import EdgedError
 from edged.lab.packets import INET
 from edged.lab.topology import Host, Process, Topology
+from edged.lab.torrent import PORT, Torrent
 
 DOWNLOAD = "download.bin"
 DOWNLOAD_BYTES = 1 << 20
+LONG_DOWNLOAD = "long.bin"
+LONG_DOWNLOAD_BYTES = 1 << 36  # more than any machine moves while the lab looks on
 NAME = "www.edged.example"  # RFC 6761 section 6.5: nobody's
 
 _STARTING = 15.0
@@ -34,15 +37,19 @@ class Server:
     ports: tuple[int, ...]
 
 
-def start_servers(at: Topology, folder: Path) -> None:
+def start_servers(at: Topology, folder: Path) -> Torrent:
     """Starts every server and returns when all of them take connections; what they write goes to `folder`.
 
-    Raises EdgedError with the end of its log where one does not come up.
+    It gives the torrent that the web server's host seeds. Raises EdgedError with the end of its log where one does not come up.
     """
     certificate = _make_certificate(folder)
     site = folder / "www"
     site.mkdir()
     (site / DOWNLOAD).write_bytes(bytes(DOWNLOAD_BYTES))
+    with (site / LONG_DOWNLOAD).open("wb") as file:
+        file.truncate(LONG_DOWNLOAD_BYTES)
+    torrent = Torrent(folder / "torrent", at.web)
+    torrent.write(site)
     mail = [sys.executable, "-m", "edged.lab.mailserver", certificate]
     web = [sys.executable, "-m", "http.server", "80", "--bind", "::", "--directory", site]
     servers = (
@@ -50,10 +57,12 @@ def start_servers(at: Topology, folder: Path) -> None:
         _start("web server", web, folder, (at.web,), (80,)),
         _start("resolver", _dnsmasq(at.resolver, at.web), folder, (at.resolver,), (53,)),
         _start("open resolver", _dnsmasq(at.open_resolver, at.web), folder, (at.open_resolver,), (53,)),
+        _start("BitTorrent peer", torrent.seeding(), folder, (at.web,), (PORT,)),
     )
     until = time.monotonic() + _STARTING
     for server in servers:
         _await(server, until)
+    return torrent
 
 
 def _start(name: str, argv: Sequence[object], folder: Path, hosts: tuple[Host, ...], ports: tuple[int, ...]) -> Server:

@@ -114,6 +114,11 @@ class Host:
         self.processes.append(process)
         return process
 
+    def end(self, process: Process) -> None:
+        """Ends a process that was started here, ahead of the topology."""
+        self.processes.remove(process)
+        _end([process])
+
     def socket(self, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
         """A socket of this host's namespace, for use in this process."""
         return namespaces.open_socket(self.netns, family, kind, protocol)

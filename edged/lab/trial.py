@@ -1,4 +1,4 @@
-"""The lab while it stands: the network, the servers and the daemon; and rounds of attempts through it.
+"""The lab while it stands: the network, the servers and the daemon; and rounds of attempts and transfers through it.
 
 An attempt came out right when the client, the witness at the far side and the counters all say what was expected: the one
 counter that must count it rose by one packet, and no other moved.
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from edged.addresses import Family
 from edged.lab.attempts import ATTEMPTS, Attempt
+from edged.lab.caps import CappedBytes, CapResult, Held, NotMeasured, cap_in_force, measure
 from edged.lab.clients import Outcome, Seen
 from edged.lab.example import write_configuration
 from edged.lab.gateway import Gateway, MetricsUnread
@@ -23,6 +24,8 @@ from edged.lab.needs import check_needs
 from edged.lab.servers import start_servers
 from edged.lab.topology import Topology
 from edged.ruleset.tree import Counter
+
+_Count = TypeVar("_Count", Counter, CappedBytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class Result:
     wrong: str | None
 
 
+Made = Result | CapResult
+
+
 class Lab:
     """The throw-away gateway with everything running in it, from entering the context to leaving it.
 
@@ -53,10 +59,10 @@ class Lab:
         check_needs()
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="edged-lab-")))
-            configuration = write_configuration(self._source, folder)
+            self._configuration = write_configuration(self._source, folder)
             self.topology = stack.enter_context(Topology())
-            self.gateway = Gateway(self.topology.gateway, configuration, folder)
-            start_servers(self.topology, folder)
+            self.gateway = Gateway(self.topology.gateway, self._configuration, folder)
+            self._torrent = start_servers(self.topology, folder)
             self.gateway.wait()
             self._stack = stack.pop_all()
         return self
@@ -64,11 +70,16 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def round(self) -> Iterator[Result]:
-        """Makes every attempt in both families, one after the other, and tells each result as it is known."""
+    def round(self) -> Iterator[Made]:
+        """Makes every attempt in both families, one after the other, then the transfers; tells each result as it is known.
+
+        The transfers come last: what inspects flows begins a moment after the rules are in force, and flows pass meanwhile.
+        """
         for attempt in ATTEMPTS:
             for family in Family:
                 yield self.make(attempt, family)
+        for family in Family:
+            yield self.transfer(family)
 
     def make(self, attempt: Attempt, family: Family) -> Result:
         """Makes one attempt in one family, and holds what became of it against what was expected."""
@@ -80,8 +91,25 @@ class Lab:
             # what clients see is worth telling also where nobody counts any more
             seen = attempt.make(self.topology, family)
             return Result(attempt, family, seen, {}, "; ".join(filter(None, (_otherwise(attempt, seen), str(error)))))
-        counted = {counter: rise for counter, value in after.items() if (rise := value - before.get(counter, 0))}
+        counted = _rises(before, after)
         return Result(attempt, family, seen, counted, judge(attempt, family, seen, counted))
+
+    def transfer(self, family: Family) -> CapResult:
+        """Makes a capped and an uncapped transfer side by side, and tells what became of them under the cap in force."""
+        try:
+            cap = cap_in_force(self._configuration, self.topology.dynamic, family)
+            before = self.gateway.capped()
+            transfers = measure(self.topology, self._torrent, family, cap.after)
+            counted = _rises(before, self.gateway.capped())
+        except NotMeasured as why:
+            return CapResult(family, why)
+        except MetricsUnread as error:
+            return CapResult(family, NotMeasured(str(error)))
+        return CapResult(family, Held(cap.down, transfers, counted))
+
+
+def _rises(before: Mapping[_Count, int], after: Mapping[_Count, int]) -> Mapping[_Count, int]:
+    return {what: rise for what, value in after.items() if (rise := value - before.get(what, 0))}
 
 
 def judge(attempt: Attempt, family: Family, seen: Seen, counted: Mapping[Counter, int]) -> str | None:

@@ -2,13 +2,14 @@
 
     inspect (forward, after the policies)   the first packets of flows without an answer, to the queues
     shape (postrouting)                     packet mark says inspected   -> note: the answer goes into the connection's mark
-                                            no class                     -> caps_unclassed: class large, where much was moved
+                                            moved the least of any after -> caps_moved
+    caps_moved                              no class                     -> caps_unclassed: class large, where much was moved
                                             oifname <access>             -> caps_down -> caps_down_<class> -> .._heavy
                                             oifname <upstream>           -> caps_up   -> caps_up_<class>   -> .._heavy
 
 A queue's verdict ends its base chain, so the answer is read in a later one. The stack sets a forwarded packet's priority by its
-TOS (ip_forward), so tc's class is given after that. A flow without a class pays for `shape` alone; a heavy one whose subscriber
-has a lease for one look-up of an address more.
+TOS (ip_forward), so tc's class is given after that. A flow that has moved little pays for two rules of `shape`, whatever it
+is; one without a class for one or two more; a heavy one whose subscriber has a lease for one look-up of an address on top.
 """
 
 from __future__ import annotations
@@ -97,10 +98,12 @@ class Capping:
         if not self.classes:
             return Fragment()
         covered = family_sets("caps_pool", lambda family: elements(site.addresses(pools, family)))
-        plans = [_PlanSets(self, site, each) for each in self.classes]
+        least = min(self._afters(*self.classes))
+        plans = [_PlanSets(self, site, each, least) for each in self.classes]
         heavy = [_Heavy(self.mode, site, direction, each, covered) for direction in Direction for each in self.classes]
         sets: list[AnySet] = [*covered.values(), *(made for each in plans for made in each.sets)]
-        chains = [*self._inspection(site.marks, places), self._shape(site, places), self._unclassed(site.marks, places)]
+        chains = [*self._inspection(site.marks, places), self._shape(least, site.marks, places), self._moved(site, places)]
+        chains.append(self._unclassed(site.marks, places))
         for direction in Direction:
             chains.append(self._dispatch(direction, site.marks, places))
             chains += (each.chain(direction, places) for each in plans)
@@ -130,25 +133,34 @@ class Capping:
         )
         yield Chain("note", (_rule("note.done", (), SetMark(marks.inspected, 1), origin), *answers))
 
-    def _shape(self, site: Site, places: Places) -> Chain:
-        """What every forwarded packet pays for; that is little where its flow has no class."""
-        origin, marks = places.at("classes"), site.marks
+    def _shape(self, least: int, marks: MarkFields, places: Places) -> Chain:
+        """What every forwarded packet pays for: most flows end without having moved what any class asks for."""
+        origin = places.at("classes")
         answered = _rule("shape.answered", (PacketMarkIs(marks.inspected, 1),), Jump("note"), origin)
-        unclassed = _rule("shape.unclassed", (MarkIs(marks.flow_class, FlowClass.NONE),), Goto("caps_unclassed"), origin)
+        noting = (answered,) if any(each in self.classes for each in BY_CONTENT) else ()
+        return Chain("shape", (*noting, _rule("shape.moved", (FlowBytesAbove(least),), Goto("caps_moved"), origin)), SHAPE)
+
+    def _moved(self, site: Site, places: Places) -> Chain:
+        """Flows that may be heavy, by their class and direction."""
+        origin, marks = places.at("classes"), site.marks
+        unclassed = _rule("caps_moved.unclassed", (MarkIs(marks.flow_class, FlowClass.NONE),), Goto("caps_unclassed"), origin)
         ways = (
-            _rule(f"shape.{direction.value}.{name}", (GoesOut(name),), Jump(f"caps_{direction.value}"), origin)
+            _rule(f"caps_moved.{direction.value}.{name}", (GoesOut(name),), Jump(f"caps_{direction.value}"), origin)
             for direction, names in ((Direction.DOWN, site.access), (Direction.UP, site.upstream))
             for name in names
         )
-        noting = (answered,) if any(each in self.classes for each in BY_CONTENT) else ()
-        return Chain("shape", (*noting, unclassed, *ways), SHAPE)
+        return Chain("caps_moved", (unclassed, *ways))
+
+    def _afters(self, *classes: FlowClass) -> Iterator[int]:
+        """The volumes from which on flows of these classes are held, of all plans."""
+        for held in (self.held, *self.plans.values()):
+            yield from (cap.after for each in classes if (cap := held[each]) is not None)
 
     def _unclassed(self, marks: MarkFields, places: Places) -> Chain:
         """Notes what may be a bulk transfer, by the least volume of any plan: nobody asks yet whose flow it is."""
         if FlowClass.BULK not in self.classes:
             return Chain("caps_unclassed")
-        held = (self.held[FlowClass.BULK], *(plan[FlowClass.BULK] for plan in self.plans.values()))
-        much = FlowBytesAbove(min(cap.after for cap in held if cap is not None))
+        much = FlowBytesAbove(min(self._afters(FlowClass.BULK)))
         large = SetMark(marks.flow_class, FlowClass.LARGE)
         return Chain("caps_unclassed", (_rule("caps_unclassed.large", (much,), large, places.at("classes", "bulk")),))
 
@@ -169,10 +181,12 @@ class Capping:
 class _PlanSets:
     """One class: who is not capped in it, and whose flows are heavy after another volume than others'."""
 
-    def __init__(self, capping: Capping, site: Site, flow_class: FlowClass) -> None:
+    def __init__(self, capping: Capping, site: Site, flow_class: FlowClass, least: int) -> None:
+        """`least` is what every flow has moved that comes here."""
         general = capping.held[flow_class]
         assert general is not None  # noqa: S101  of Capping.classes
         self._class, self._after = flow_class, general.after
+        self._is_asked = self._after > least
         caps = {name: plan[flow_class] for name, plan in capping.plans.items()}
         free = [name for name, cap in caps.items() if cap is None]
         self._free = family_sets(f"caps_free_{flow_class.label}", lambda family: elements(_members(site, free, family)))
@@ -202,7 +216,8 @@ class _PlanSets:
                 member = AddressIn(near, family, made.name)
                 rules.append(_rule(f"{name}.after.{family.value}", (member, FlowBytesAbove(after)), heavy, origin))
                 rules.append(_rule(f"{name}.light.{family.value}", (member,), Return(), origin))
-        rules.append(_rule(f"{chain}.after", (FlowBytesAbove(self._after),), heavy, places.at("classes", label)))
+        much = (FlowBytesAbove(self._after),) if self._is_asked else ()
+        rules.append(_rule(f"{chain}.after", much, heavy, places.at("classes", label)))
         return Chain(chain, tuple(rules))
 
 
@@ -222,8 +237,9 @@ class _Heavy:
     def chain(self, places: Places) -> Chain:
         name, origin = f"caps_{self._direction.value}_{self._class.label}_heavy", places.at("classes", self._class.label)
         guard = self._site.guard(name, self._direction)
-        caps = (rule for family in self._covered for rule in self._of_family(name, family, origin))
-        return Chain(name, (*guard, *caps))
+        by_family = [self._of_family(name, family, origin) for family in self._covered]
+        # both families' leases first: else every leased packet of IPv6 paid for all that is asked of IPv4
+        return Chain(name, (*guard, *(rule for rules in zip(*by_family, strict=True) for rule in rules)))
 
     def _of_family(self, chain: str, family: Family, origin: Origin) -> Iterator[Rule]:
         near = _NEAR[self._direction]

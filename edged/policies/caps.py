@@ -23,12 +23,12 @@ from pydantic import Field
 from edged.config.caps import BulkCap, Cap, Classes, Plan, PlanCap, Plans
 from edged.config.gateway import PoolName
 from edged.config.problem import Finding, KeyPath, Severity
-from edged.config.scalars import OptionalPath
+from edged.config.scalars import InterfaceName, OptionalPath
 from edged.marks import FlowClass
 from edged.origin import Places
 from edged.policies.base import Policy, Site
 from edged.policies.capping import CAPPED, Capping
-from edged.policies.review import review_pools
+from edged.policies.review import review_interfaces, review_pools
 from edged.ruleset.fragment import Fragment
 
 
@@ -43,12 +43,14 @@ class Caps(Policy):
     plans: Plans = Field({}, description="what is other for the subscribers of a plan, by the plan's name")
     streaming_hosts: OptionalPath = Field(None, description="a file with the host names of streaming services")
     queues: int = Field(1, ge=1, le=64, description="how many processes look at the first packets of flows, each with a queue")
-
     pool: int = Field(
         2048,
         ge=0,
         le=16384,
         description="how many subscribers' heavy flows are shaped at a time in each direction; those of more are policed",
+    )
+    replace_qdiscs: tuple[InterfaceName, ...] = Field(
+        (), description="interfaces whose root qdisc edged may replace, though another program made it"
     )
 
     def cap(self, flow_class: FlowClass, plan: str | None = None) -> Cap | None:
@@ -82,6 +84,7 @@ class Caps(Policy):
         if self.streaming_hosts is not None and FlowClass.STREAMING not in held:
             message = "class 'streaming' is not capped, so nobody looks for these hosts"
             yield Finding(("streaming_hosts",), message, Severity.WARNING)
+        yield from review_interfaces(self.replace_qdiscs, ("replace_qdiscs",), site)
         yield from _slows_nothing(self.cap(FlowClass.BULK), ("classes", "bulk"))
         for name, plan in self.plans.items():
             for flow_class in CAPPED:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from edged.addresses import Family, Prefix
 from edged.config.exemption import SubscriberExemption
 from edged.config.gateway import PoolName
-from edged.config.problem import Finding, KeyPath, Severity
+from edged.config.problem import Finding, KeyPath, Severity, nearest
 from edged.config.review import Nested, covers_all, meets
+from edged.interfaces import is_wildcard
 from edged.policies.base import Site
 from edged.ruleset.compile import SUBMISSION_PORTS
 
@@ -29,6 +30,16 @@ def review_pools(pools: Sequence[PoolName], site: Site) -> Iterator[Finding]:
         elif not site.pools.get(pool):
             message = f"pool {pool.value!r} has no prefix in edged.yaml; the policy covers nothing there"
             yield Finding(("pools", index), message, Severity.WARNING)
+
+
+def review_interfaces(names: Sequence[str], path: KeyPath, site: Site) -> Iterator[Finding]:
+    """Names that stand for no single interface of the gateway."""
+    known = tuple(name for name in (*site.access, *site.upstream) if not is_wildcard(name))
+    for index, name in enumerate(names):
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f" (did you mean {meant!r}?)" if meant else ""
+            yield Finding((*path, index), f"expected an interface of edged.yaml ({', '.join(known)}), got {name!r}{hint}")
 
 
 def review_open_to_all(prefixes: Sequence[Prefix], path: KeyPath) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The queueing of a device as it stands in the kernel."""
+"""The queueing of a device as it stands in the kernel, and what this kernel has for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edged.queueing.tree import ClassId, Leaf, Rate
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficCapabilities:
+    """Which qdiscs this kernel has: the classes' own, and what their packets can be kept in."""
+
+    htb: bool
+    leaves: frozenset[Leaf]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -110,6 +112,42 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """All of them in order."""
         return self.additions + self.removals
+
+
+def summarize(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The steps for whoever has thousands, a line for each device: `lan0: add the root htb, add a class (2049 times)`."""
+    counts: dict[str, Counter[str]] = {}
+    for step in steps:
+        counts.setdefault(step.device, Counter())[_summary(step)] += 1
+    return tuple(
+        f"{device}: {', '.join(words if count == 1 else f'{words} ({count} times)' for words, count in found.items())}"
+        for device, found in counts.items()
+    )
+
+
+def _summary(step: Step) -> str:
+    """What all steps of this kind have in common."""
+    match step:
+        case SetQueueLength(_, packets):
+            return f"txqueuelen {packets}"
+        case AddRoot():
+            return "add the root htb"
+        case ReplaceForeignRoot(_, kind):
+            return f"replace the root {kind} by htb"
+        case AddClass():
+            return "add a class"
+        case ChangeClass():
+            return "change a class"
+        case AddLeaf(_, _, leaf):
+            return f"add a leaf {leaf.value}"
+        case RemoveLeaf():
+            return "remove a leaf"
+        case RemoveClass():
+            return "remove a class"
+        case RemoveRoot():
+            return "remove the root htb"
+        case _:
+            assert_never(step)
 
 
 def describe(step: Step) -> str:

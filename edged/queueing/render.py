@@ -32,13 +32,13 @@ from edged.queueing.tree import (
     leaf_handle,
 )
 
-_USUAL_QUEUE_LENGTH = 1000  # DEFAULT_TX_QUEUE_LEN (net/core/dev.h)
+USUAL_QUEUE_LENGTH = 1000  # DEFAULT_TX_QUEUE_LEN (net/core/dev.h)
 
 
 def render(trees: Iterable[Tree]) -> str:
     """The commands that make the trees on devices as the kernel sets them up."""
     trees = tuple(trees)
-    devices = [ObservedDevice(tree.shaper.device, _USUAL_QUEUE_LENGTH, KernelDefault()) for tree in trees]
+    devices = [ObservedDevice(tree.shaper.device, USUAL_QUEUE_LENGTH, KernelDefault()) for tree in trees]
     return "".join(f"{line}\n" for line in commands(diff(trees, devices).steps))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Literal, assert_never
 
 MAJOR = 0xED
@@ -144,7 +145,7 @@ class Shaper:
     @property
     def classes(self) -> tuple[ClassId, ...]:
         """The pool, in order."""
-        return tuple(ClassId(MAJOR, minor) for minor in range(_FIRST_MINOR, _FIRST_MINOR + self.pool))
+        return _classes(self.pool)
 
     def __contains__(self, classid: ClassId) -> bool:
         return classid.major == MAJOR and _FIRST_MINOR <= classid.minor < _FIRST_MINOR + self.pool
@@ -162,6 +163,11 @@ class Shaper:
     def state(self, rate: Rate) -> State:
         """The state of a class that has this rate: a cap that the line itself keeps is none."""
         return rate if rate < self.line else IDLE
+
+
+@cache
+def _classes(count: int) -> tuple[ClassId, ...]:
+    return tuple(ClassId(MAJOR, minor) for minor in range(_FIRST_MINOR, _FIRST_MINOR + count))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -26,8 +26,9 @@ class Transfer:
     received: int = 0
 
 
-def _send(sender: socket.socket) -> None:
+def _send(sender: socket.socket, opening: bytes) -> None:
     with contextlib.suppress(OSError):  # the receiver closes when it has seen enough
+        sender.sendall(opening)
         while True:
             sender.sendall(_CHUNK)
 
@@ -40,8 +41,11 @@ def _receive(receiver: socket.socket, transfer: Transfer) -> None:
 
 
 @contextlib.contextmanager
-def transfers(ways: Sequence[Way], *, pace: int | None = None) -> Iterator[list[Transfer]]:
-    """A transfer on each way, all at once, for as long as the context lasts; `pace`: its sender's limit in bits a second."""
+def transfers(ways: Sequence[Way], opening: bytes = b"", *, pace: int | None = None) -> Iterator[list[Transfer]]:
+    """A transfer on each way, all at once, for as long as the context lasts; its first bytes are `opening`.
+
+    `pace` is its sender's limit in bits a second.
+    """
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
     made: list[Transfer] = []
@@ -62,7 +66,7 @@ def transfers(ways: Sequence[Way], *, pace: int | None = None) -> Iterator[list[
             accepted, _ = listening.accept()
             opened.append(accepted)
             made.append(Transfer())
-            threads.append(threading.Thread(target=_send, args=(sending,)))
+            threads.append(threading.Thread(target=_send, args=(sending, opening)))
             threads.append(threading.Thread(target=_receive, args=(accepted, made[-1])))
         for thread in threads:
             thread.start()

@@ -37,6 +37,11 @@ class FirstPayload:
         self._hoard: list[bytes] = []
         self._named: list[Endpoint] = []
         self._known: set[Endpoint] = set()
+        self._flows: set[tuple[int, int | None, int, int | None]] = set()
+
+    @property
+    def decided(self) -> int:
+        return len(self._flows)
 
     def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
         if self._slow:
@@ -56,10 +61,11 @@ class FirstPayload:
                     pass
             case b"named":
                 self._named.append(server)
+        if server not in self._known and payload.startswith((b"?", b"named")):
+            return None
+        self._flows.add((packet.source, packet.source_port, packet.destination, packet.destination_port))
         if server in self._known:
             return Decision(TrafficClass.P2P)
-        if payload.startswith((b"?", b"named")):
-            return None
         return Decision(next((each for sign, each in SIGNS.items() if payload.startswith(sign)), None))
 
     def learn(self, now_ns: int, peers: Sequence[Endpoint]) -> None:

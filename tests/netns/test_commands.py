@@ -113,7 +113,7 @@ def test_plan_apply_plan_teardown(gateway: Gateway) -> None:
     assert gateway.ruleset() == ""
     assert gateway.json("apply")["changed"] > 10
     assert gateway.mode() == "enforce"
-    assert gateway.edged("plan", "--exit-code") == "nothing to do: the kernel is as the files ask\n"
+    assert gateway.edged("plan", "--exit-code").startswith("nothing to do: ")
     generation = gateway.json("plan")["generation"]
     gateway.edged("apply")
     assert gateway.json("plan")["generation"] == generation, "an apply with nothing to do wrote to the kernel"
@@ -206,7 +206,7 @@ def test_confirmed_in_time_the_change_stays(changed: Gateway) -> None:
     assert json.loads(out)["confirm"]["outcome"] == "confirmed"
     time.sleep(max(0.0, note.deadline - SystemClock().boottime()) + 1)
     assert changed.mode() == "observe", "the guardian rolled a confirmed change back"
-    assert changed.edged("plan", "--exit-code") == "nothing to do: the kernel is as the files ask\n"
+    assert changed.edged("plan", "--exit-code").startswith("nothing to do: ")
 
 
 def test_not_confirmed_it_is_rolled_back_and_apply_says_so(changed: Gateway) -> None:
@@ -309,7 +309,7 @@ def daemon(gateway: Gateway) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_the_commands_beside_a_daemon(gateway: Gateway, daemon: subprocess.Popen[bytes]) -> None:
     assert gateway.json("status")["in_sync"] is True
-    assert gateway.edged("plan", "--exit-code") == "nothing to do: the kernel is as the files ask\n"
+    assert gateway.edged("plan", "--exit-code").startswith("nothing to do: ")
     gateway.observe()
     gateway.edged("plan", "--exit-code", exit_code=5)
     assert gateway.json("reload")["changed"] > 0

@@ -235,11 +235,11 @@ def test_teardown_removes_all_of_edged_and_nothing_else_until_a_reload(daemon: D
     daemon.host.run(["nft", "add", "table", "inet", "theirs"], check=True)
     before = daemon.host.run(["nft", "list", "ruleset"]).stdout
     daemon.start()
-    assert daemon.client.teardown() == {"removed": True}
+    assert daemon.client.teardown()["removed"] is True
     assert daemon.host.run(["nft", "list", "ruleset"]).stdout == before
     status = daemon.client.status()
     assert (status["enforcing"], status["in_sync"], status["degraded"][0]["what"]) == (False, False, "enforcement")
-    assert daemon.client.teardown() == {"removed": False}
+    assert daemon.client.teardown() == {"removed": False, "devices": []}
     assert daemon.client.reload()["changed"]
     assert daemon.client.status()["in_sync"]
 
@@ -273,6 +273,10 @@ def test_metrics_count_what_the_kernel_stopped_and_never_go_back(daemon: Daemon,
         "edged_enforcement_in_sync",
         "edged_drift_repairs_total",
         "edged_capped_bytes_total",
+        "edged_capped_subscribers",
+        "edged_flows_classified_total",
+        "edged_queue_packets_total",
+        "edged_subscribers",
         "edged_blocklist_entries",
         "edged_blocklist_last_load_successful",
         "edged_blocklist_last_success_timestamp_seconds",

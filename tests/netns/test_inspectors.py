@@ -67,6 +67,15 @@ def test_the_mark_tells_the_answer_and_keeps_foreign_bits(
     assert not answer or figures.flows[classes[answer]] == 1
 
 
+def test_a_flow_counts_once_though_all_its_packets_are_answered(topology: Topology) -> None:
+    with inspected(topology) as workers:
+        for _ in range(3):
+            assert ask(topology, Family.IPV4, b"RTSP/1.0 200 OK", source=7777)
+        assert ask(topology, Family.IPV4, b"RTSP/1.0 200 OK", source=7778)
+        eventually(lambda: workers.figures()[0].packets["decided"] == 4)
+        assert workers.figures()[0].flows[TrafficClass.STREAMING] == 2
+
+
 def test_a_killed_worker_costs_no_packet(topology: Topology) -> None:
     with inspected(topology) as workers:
         first = the_worker(workers)
@@ -198,12 +207,13 @@ def test_what_one_worker_learns_the_others_know(topology: Topology) -> None:
     for number, host in enumerate((topology.dynamic, topology.static)):
         rule = f"iptables -t mangle -A FORWARD -p udp -s {host.ipv4} -j NFQUEUE --queue-num {number} --queue-bypass"
         topology.gateway.run(rule.split(), check=True)
-    with inspected(topology, queues=2) as workers, topology.static.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
-        outbox.bind((str(topology.static.ipv4), 0))
+    with inspected(topology, queues=2) as workers:
 
         def other_flows_class() -> TrafficClass | None:
             before = workers.figures()[1]
-            outbox.sendto(b"something", (str(topology.web.ipv4), PORT))
+            with topology.static.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
+                outbox.bind((str(topology.static.ipv4), 0))
+                outbox.sendto(b"something", (str(topology.web.ipv4), PORT))
             eventually(lambda: workers.figures()[1].packets != before.packets)
             (found,) = (each for each, count in workers.figures()[1].flows.items() if count != before.flows[each])
             return found

@@ -11,18 +11,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from edged.addresses import Family
 from edged.errors import EdgedError
-from edged.lab import attempts
+from edged.lab import attempts, caps
 from edged.lab.attempts import ATTEMPTS, Attempt
+from edged.lab.caps import HELD, Held, NotMeasured, judge_caps, measure
 from edged.lab.clients import Outcome
 from edged.lab.example import shipped_example
 from edged.lab.servers import start_servers
 from edged.lab.topology import Topology
+from edged.lab.torrent import Torrent
 from edged.lab.trial import Lab
 from tests.tiers import require
 
@@ -30,11 +32,12 @@ FAMILIES = pytest.mark.parametrize("family", Family, ids=lambda family: family.l
 EDGED = [sys.executable, "-W", "error", "-m", "edged"]
 STOPPED = {"op25b-refused", "op25b-replies", "ip53b-unsolicited", "spoof-from-subscriber", "spoof-from-outside"}
 STOPPED |= {"blocklist-to-listed", "blocklist-from-listed"}
+LAST_ATTEMPT = f"ok     IPv6  {ATTEMPTS[-1].who} -> {ATTEMPTS[-1].what}"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def programs() -> None:
-    if absent := [name for name in ("curl", "dig", "dnsmasq", "openssl") if shutil.which(name) is None]:
+    if absent := [name for name in ("aria2c", "curl", "dig", "dnsmasq", "openssl") if shutil.which(name) is None]:
         require("netns", f"needs the command {', '.join(absent)}: `./bootstrap test` installs it")
 
 
@@ -59,17 +62,28 @@ def test_one_round_comes_out_right() -> None:
             assert (each["expected"] == "passes") == (each["attempt"] not in STOPPED)
             expected = [{**each["counted_by"], "family": family.label, "packets": 1}] if each["counted_by"] else []
             assert result["counted"] == expected
+    for family in Family:
+        assert told["caps"][family.label]["right"], told["caps"]
+        seen = told["caps"][family.label]["seen"]
+        assert seen["allowed"] == 2_000_000, "of the shipped example"
+        assert 1_700_000 < seen["torrent"] < 2_100_000
+        assert seen["download"] > 20_000_000
+        assert {each["class"] for each in seen["counted"]} == {"p2p"}
 
 
 def test_it_says_so_where_a_policy_is_off(tmp_path: Path) -> None:
     example = shutil.copytree(shipped_example().parent, tmp_path / "rules")
     policy = example / "rules.d" / "20-op25b.yaml"
     policy.write_text(policy.read_text().replace("\nmode: enforce", "\nmode: off"))
+    capping = example / "rules.d" / "50-caps.yaml"
+    capping.write_text(capping.read_text().replace("\nmode: enforce", "\nmode: observe"))
     code, told = one_round("-c", example / "edged.yaml")
     assert (code, told["right"]) == (1, False)
     wrong = {each["attempt"]: each["ipv4"]["wrong"] and each["ipv6"]["wrong"] for each in told["attempts"]}
     assert {name for name, text in wrong.items() if text} == {"op25b-refused", "op25b-replies"}
     assert wrong["op25b-refused"].startswith("expected: refused at once; seen: passes (mail delivered")
+    uncapped = {"right": False, "wrong": "no policy caps the class p2p of this subscriber", "seen": None}
+    assert told["caps"] == {family.label: uncapped for family in Family}
 
 
 def test_a_configuration_for_other_networks_is_refused(tmp_path: Path) -> None:
@@ -84,8 +98,8 @@ def test_a_configuration_for_other_networks_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "at", "code"),
-    [(signal.SIGINT, "round 1: ", 0), (signal.SIGTERM, "ok     IPv6", 130)],
-    ids=["ctrl-c-between-rounds", "sigterm-within-one"],
+    [(signal.SIGINT, "round 1: ", 0), (signal.SIGTERM, "ok     IPv6", 130), (signal.SIGTERM, LAST_ATTEMPT, 130)],
+    ids=["ctrl-c-between-rounds", "sigterm-within-one", "sigterm-within-the-transfers"],
 )
 def test_it_goes_on_until_it_is_stopped_and_leaves_nothing(number: signal.Signals, at: str, code: int, tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -134,12 +148,22 @@ def test_without_the_table_the_mail_gets_out_and_that_is_told(headless: Lab, fam
     assert result.wrong.startswith("expected: refused at once; seen: passes (mail delivered")
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+class Plain(NamedTuple):
     """The network and the servers, and no policy at all."""
+
+    topology: Topology
+    torrent: Torrent
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
     with Topology() as topology:
-        start_servers(topology, tmp_path_factory.mktemp("servers"))
-        yield topology
+        yield Plain(topology, start_servers(topology, tmp_path_factory.mktemp("servers")))
+
+
+@pytest.fixture
+def plain(served: Plain) -> Topology:
+    return served.topology
 
 
 @FAMILIES
@@ -148,6 +172,39 @@ def test_without_a_policy_everything_passes(plain: Topology, made: Attempt, fami
     """So that what the lab sees stopped, edged has stopped."""
     seen = made.make(plain, family)
     assert seen.outcome is Outcome.PASSES, seen
+
+
+@FAMILIES
+def test_without_a_policy_nothing_holds_the_torrent(served: Plain, family: Family) -> None:
+    with pytest.raises(NotMeasured, match=r"^nothing held the torrent: its 256 MiB were there within \d+ s$"):
+        measure(served.topology, served.torrent, family, after=10_000_000)
+    assert not list(served.torrent.folder.glob("copy-*")), "its copy is removed"
+
+
+def test_a_download_that_is_held_too_is_no_proof(served: Plain) -> None:
+    """A line that slows everything is no cap: what is not the torrent has to pass."""
+    at = served.topology
+    at.gateway.run(
+        ["tc", "qdisc", "add", "dev", "lan0", "root", "tbf", "rate", "24mbit", "burst", "32kb", "latency", "50ms"], check=True
+    )
+    try:
+        seen = measure(at, served.torrent, Family.IPV4, after=1_000_000)
+    finally:
+        at.gateway.run(["tc", "qdisc", "delete", "dev", "lan0", "root"], check=True)
+    assert 1_000_000 < seen.torrent < 24_000_000
+    assert seen.torrent + seen.download < 26_000_000
+    wrong = judge_caps(Held(round(seen.torrent), seen, {HELD: seen.moved}))
+    assert wrong is not None
+    assert wrong.startswith("expected: a download 10 times as fast; seen: torrent ")
+
+
+def test_a_torrent_that_nobody_has_is_told(topology: Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caps, "_BEGINNING", 1.0)
+    (tmp_path / "www").mkdir()
+    torrent = Torrent(tmp_path / "torrent", topology.web)
+    torrent.write(tmp_path / "www")
+    with pytest.raises(NotMeasured, match="the torrent moved 0 bytes in 1 s; aria2 said: "):
+        measure(topology, torrent, Family.IPV4, after=1_000_000)
 
 
 @FAMILIES

@@ -29,7 +29,7 @@ MAY_KNOW = {
     "caps": {"addresses", "config", "interfaces", "marks", "policies", "queueing", "ruleset", "subscribers", "tracked"},
     "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "marks", "origin"},
-    "policies": {"addresses", "config", "marks", "origin", "packed", "ruleset"},
+    "policies": {"addresses", "config", "interfaces", "marks", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
     "configuration": {"addresses", "config", "policies", "ruleset", "sources", "subscribers"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -20,8 +22,8 @@ TARGETS = {
     "etc/sysctl.d/60-edged.conf",
     "etc/modules-load.d/edged.conf",
     "usr/local/bin/edged",
-    "etc/edged/edged.yaml",
 }
+EXAMPLE = {str(path.relative_to(CHECKOUT / "rules")) for path in (CHECKOUT / "rules").rglob("*") if path.is_file()}
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -77,6 +79,11 @@ def test_install_puts_everything_in_place_and_is_idempotent(root: Path) -> None:
     assert first.returncode == 0, first.stderr
     before = files_in(root)
     assert before.keys() >= TARGETS
+    assert {"edged.yaml", "subscribers.csv", "hosts/streaming.txt", "rules.d/50-caps.yaml"} <= EXAMPLE
+    assert {str(path.relative_to(root / "etc/edged")) for path in (root / "etc/edged").rglob("*") if path.is_file()} == EXAMPLE
+    subscribers = (root / "etc/edged/subscribers.csv").stat()
+    assert stat.S_IMODE(subscribers.st_mode) == 0o640
+    assert f"edged:x:{subscribers.st_gid}:" in (root / "etc/group").read_text() or os.geteuid() != 0
     assert "edged:" in (root / "etc/passwd").read_text()
     assert f"ExecStart={CHECKOUT}/.venv/bin/edged run\n" in (root / "etc/systemd/system/edged.service").read_text()
     assert (root / "usr/local/bin/edged").readlink() == CHECKOUT / ".venv/bin/edged"
@@ -106,5 +113,6 @@ def test_remove_takes_all_away_but_configuration_and_user(root: Path) -> None:
     answer = run(INSTALL, "--remove", "--root", root)
     assert answer.returncode == 0, answer.stderr
     left = files_in(root).keys()
-    assert left & TARGETS == {"etc/edged/edged.yaml"}
+    assert not left & TARGETS
+    assert "etc/edged/edged.yaml" in left
     assert run(INSTALL, "--remove", "--root", root).returncode == 0

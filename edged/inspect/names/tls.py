@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 
 from edged.inspect.names.answers import LONGEST, NEED_MORE, Hello, NeedMore
 from edged.inspect.names.host import host_of
@@ -12,6 +13,7 @@ _LATEST_MINOR = b"\x04"
 _LONGEST_RECORD = 1 << 14
 _CLIENT_HELLO = b"\x01"
 _LEAST_HELLO = 41  # version, random, an empty session id, one cipher suite, one compression method
+_EXTENSION = Struct("!HH")  # its type, and the length of what follows
 _SERVER_NAME, _ENCRYPTED_CLIENT_HELLO = 0, 0xFE0D
 
 
@@ -81,16 +83,16 @@ def _by_extensions(body: bytes, at: int) -> Hello | NotTls:
     size = len(body)
     name: str | None = None
     names, has_ech = 0, False
-    while at < size:
-        extension = int.from_bytes(body[at : at + 2], "big")
-        end = _behind(body, at + 2, 2)
-        if end > size:
-            return NOT_TLS
+    while size - at >= _EXTENSION.size:
+        extension, length = _EXTENSION.unpack_from(body, at)
+        value = at + _EXTENSION.size
+        at = value + length
         if extension == _SERVER_NAME:
-            name, names = _server_name(body[at + 4 : end]), names + 1
+            name, names = _server_name(body[value:at]), names + 1
         elif extension == _ENCRYPTED_CLIENT_HELLO:
             has_ech = True
-        at = end
+    if at != size:
+        return NOT_TLS
     # RFC 8446 section 4.2 allows one of each; which of two a server takes, nobody can tell
     return Hello(name if names == 1 else None, has_ech)
 

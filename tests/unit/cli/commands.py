@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from edged.cli.root import edged
 from edged.control.client import NoDaemon
-from edged.control.messages import Asked, Changes, Confirmed, Standing, Status, TornDown
+from edged.control.messages import Asked, Changes, Confirmed, Standing, Status, Top, TornDown
 from edged.errors import EdgedError
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -73,9 +73,68 @@ STATUS: Status = {
             "nanoseconds": 675,
         }
     ],
+    "caps": {
+        "capped": [
+            {"class": "p2p", "shaped": 1234, "policed": 7},
+            {"class": "bulk", "shaped": 0, "policed": 0},
+        ],
+        "directions": [
+            {"direction": "up", "pool": 2048, "leased": 12, "policed": ""},
+            {"direction": "down", "pool": 0, "leased": 0, "policed": "this kernel has no HTB"},
+        ],
+        "bulk_found": 21,
+        "queues": [
+            {
+                "queue": 0,
+                "state": "lagging",
+                "meaning": "its worker lags, packets pass",
+                "packets": {"undecided": 1000, "decided": 200, "unreadable": 3, "failed": 4, "released": 50},
+                "flows": {"p2p": 31, "streaming": 32, "other": 33},
+                "restarts": 6,
+                "lags": 8,
+            }
+        ],
+    },
     "degraded": [],
     "warnings": [],
     "metrics": "127.0.0.1:9825",
+}
+
+TOP: Top = {
+    "schema": "edged/v1/top",
+    "leases": 3,
+    "uses": [
+        {
+            "subscriber": "C-1001",
+            "plan": "business",
+            "class": "p2p",
+            "direction": "down",
+            "method": "shape",
+            "cap": 50_000_000,
+            "rate": 49_950_000.0,
+            "dropped": 12.4,
+        },
+        {
+            "subscriber": "203.0.113.9/32",
+            "plan": None,
+            "class": "streaming",
+            "direction": "up",
+            "method": "shape",
+            "cap": 8_000_000,
+            "rate": 640.0,
+            "dropped": 0.0,
+        },
+        {
+            "subscriber": "203.0.113.10/32",
+            "plan": None,
+            "class": "p2p",
+            "direction": "down",
+            "method": "police",
+            "cap": 2_000_000,
+            "rate": None,
+            "dropped": None,
+        },
+    ],
 }
 
 
@@ -88,6 +147,8 @@ class FakeDaemon:
     fails: EdgedError | None = None
     asked: list[tuple[object, ...]] = field(default_factory=list)
     removed: bool = True
+    devices: tuple[str, ...] = ("lan0",)
+    top_now: Top = field(default_factory=lambda: deepcopy(TOP))
 
     def client(self, path: Path) -> FakeClient:
         return FakeClient(path, self)
@@ -111,6 +172,10 @@ class FakeClient:
         if not self.daemon.runs:
             raise NoDaemon("no edged daemon answers")
         return self.daemon.status_now
+
+    def top(self, limit: int) -> Top:
+        self._change("top", limit)
+        return {**self.daemon.top_now, "uses": self.daemon.top_now["uses"][:limit]}
 
     def blocklist_test(self, address: str) -> Standing:
         self._change("blocklist test", address)
@@ -148,7 +213,7 @@ class FakeClient:
 
     def teardown(self) -> TornDown:
         self._change("teardown")
-        return {"removed": self.daemon.removed}
+        return {"removed": self.daemon.removed, "devices": list(self.daemon.devices)}
 
 
 @dataclass(frozen=True)

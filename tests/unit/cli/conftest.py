@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
 from tests.unit.cli.commands import Edged, FakeDaemon, copy_example
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+def traffic() -> FakeTrafficControl:
+    """The queueing of the gateway's interfaces, as the kernel sets them up."""
+    return FakeTrafficControl({"lan0": FakeDevice(), "wan0": FakeDevice()})
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, traffic: FakeTrafficControl) -> FakeHost:
     """The kernel that every command of the test sees; the gateway's interfaces are there, nothing bypasses the rules."""
     host = FakeHost()
     monkeypatch.setattr("edged.cli.kernel.make_kernel", lambda: FakeKernel(host))
+    monkeypatch.setattr("edged.cli.kernel.make_traffic_control", lambda: traffic)
     monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lo", "lan0", "wan0"}))
     monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: ())
     return host

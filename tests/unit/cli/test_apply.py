@@ -15,7 +15,10 @@ from edged.enforce import enforce
 from edged.errors import EdgedError, ExitCode, KernelError
 from edged.kernel.fake import FakeHost, FakeKernel
 from edged.kernel.flowtables import Flowtable
+from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
 from edged.loader import Configuration, load
+from edged.queueing.plan import AddClass, AddRoot
+from edged.queueing.tree import LINE, ROOT, Rate
 from edged.ruleset.plan import Desired, Lock
 from edged.state import Pending, StateFolder
 from tests.unit.cli.commands import Edged, FakeDaemon
@@ -305,6 +308,7 @@ def test_teardown_removes_the_table_once(edged: Edged, host: FakeHost) -> None:
         "schema": "edged/v1/teardown",
         "removed": False,
         "present": True,
+        "devices": [],
         "dry_run": True,
     }
     assert host.table is not None
@@ -402,9 +406,30 @@ def test_confirm_passes_on_what_else_the_daemon_refuses(edged: Edged, daemon: Fa
     assert (result.exit_code, result.stderr) == (ExitCode.REFUSED, "edged: confirm is for root\n")
 
 
-@pytest.mark.parametrize("removed", [True, False])
-def test_teardown_asks_the_daemon(edged: Edged, daemon: FakeDaemon, *, removed: bool) -> None:
+@pytest.mark.parametrize(
+    ("table", "devices", "word"),
+    [
+        (True, (), "removed table inet edged; no policy of edged is in force\n"),
+        (True, ("lan0", "wan0"), "removed table inet edged and the queueing of lan0, wan0; no policy of edged is in force\n"),
+        (False, ("lan0",), "removed the queueing of lan0; no policy of edged is in force\n"),
+        (False, (), "nothing of edged is in the kernel; nothing to remove\n"),
+    ],
+)
+def test_teardown_asks_the_daemon(edged: Edged, daemon: FakeDaemon, table: bool, devices: tuple[str, ...], word: str) -> None:
     serve(daemon, edged)
-    daemon.removed = removed
-    assert edged.json("teardown")["removed"] is removed
-    assert daemon.asked == [("teardown",)]
+    daemon.removed, daemon.devices = table, devices
+    assert edged("teardown").stdout == word
+    content = edged.json("teardown")
+    assert (content["removed"], content["devices"]) == (table or bool(devices), list(devices))
+    assert daemon.asked == [("teardown",)] * 2
+
+
+def test_teardown_without_a_daemon_removes_edgeds_trees_and_no_others(edged: Edged, traffic: FakeTrafficControl) -> None:
+    traffic.devices["wan0"].foreign = "hfsc"
+    traffic.apply([AddRoot("lan0"), AddClass("lan0", LINE, ROOT, Rate(8_000_000))])
+    before = traffic.observe()
+    assert edged("teardown", "--dry-run").stdout == "would remove the queueing of lan0\n"
+    assert traffic.observe() == before
+    assert edged.json("teardown")["devices"] == ["lan0"]
+    assert traffic.devices == {"lan0": FakeDevice(), "wan0": FakeDevice(foreign="hfsc")}
+    assert edged.json("teardown")["removed"] is False

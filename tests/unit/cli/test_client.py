@@ -77,6 +77,12 @@ def test_status_is_a_get(serve: Serve, client: ControlClient) -> None:
     assert stub.asked.startswith(b"GET /v1/status HTTP/1.1\r\n")
 
 
+def test_top_asks_for_no_more_than_it_shows(serve: Serve, client: ControlClient) -> None:
+    stub = serve(http("200 OK", {"schema": "edged/v1/top", "leases": 0, "uses": []}))
+    assert client.top(7)["leases"] == 0
+    assert stub.asked.startswith(b"GET /v1/top?limit=7 HTTP/1.1\r\n")
+
+
 @pytest.mark.parametrize(
     ("call", "target", "body"),
     [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edged.cli.screen import rates
+from edged.cli.tables import rate
 from edged.control.client import DaemonRefused
 from edged.errors import ExitCode
-from tests.unit.cli.commands import CHANGES, STATUS, Edged, FakeDaemon
+from tests.unit.cli.commands import CHANGES, STATUS, TOP, Edged, FakeDaemon
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_reload_ends_as_the_daemon_says(edged: Edged, daemon: FakeDaemon, code: 
     assert edged("reload").exit_code == code
 
 
-@pytest.mark.parametrize("command", ["reload", "status"])
+@pytest.mark.parametrize("command", ["reload", "status", "top"])
 def test_without_a_daemon_it_is_exit_4(edged: Edged, daemon: FakeDaemon, command: str) -> None:
     daemon.runs = False
     result = edged(command)
@@ -92,6 +93,16 @@ def test_the_screen_has_what_an_operator_asks_for(edged: Edged, daemon: FakeDaem
     assert ["op25b", "enforce", "up", "ipv4", "reject", "12,345", "723.3", "KiB"] in rows
     assert ["up", "ipv6", "reject", "0", "0", "B"] in rows
     assert ["spoof", "off"] in rows
+    assert ["p2p", "1,234", "7", "31"] in rows
+    assert ["bulk", "0", "0", "21"] in rows
+    assert ["up", "2,048", "12"] in rows
+    assert ["down", "0", "0", *["policed:", "this", "kernel", "has", "no", "HTB"]] in rows
+    assert ["0", "1,000", "200", "3", "4", "50", "6", "8", *["its", "worker", "lags,", "packets", "pass"]] in rows
+
+
+def test_without_caps_the_screen_has_nothing_of_them(edged: Edged, daemon: FakeDaemon) -> None:
+    daemon.status_now["caps"] = None
+    assert "capped now" not in edged("status").stdout
 
 
 @pytest.mark.parametrize(
@@ -146,3 +157,70 @@ def test_watch_shows_rates_until_the_operator_leaves(edged: Edged, daemon: FakeD
 
 def test_watch_and_json_exclude_each_other(edged: Edged) -> None:
     assert edged("status", "--watch", "--json").exit_code == 2
+
+
+# --- top ---
+
+
+def test_top_shows_the_leases_as_the_daemon_ranks_them(edged: Edged, daemon: FakeDaemon) -> None:
+    lines = [line.split() for line in edged("top").stdout.splitlines()]
+    assert lines == [
+        ["subscriber", "plan", "class", "direction", "method", "cap", "rate", "now", "dropped"],
+        ["C-1001", "business", "p2p", "down", "shape", "50mbit", "50mbit", "12"],
+        ["203.0.113.9/32", "streaming", "up", "shape", "8mbit", "640bit", "0"],
+        ["203.0.113.10/32", "p2p", "down", "police", "2mbit", "-", "-"],
+    ]
+    assert daemon.asked == [("top", 20)]
+
+
+def test_top_shows_as_many_as_asked_and_says_how_many_there_are(edged: Edged, daemon: FakeDaemon) -> None:
+    assert edged("top", "--once", "--limit", "1").stdout.splitlines()[2:] == ["and 2 more: --limit 3"]
+    assert daemon.asked == [("top", 1)]
+    assert edged("top", "--limit", "0").exit_code == 2
+
+
+def test_top_json_is_the_daemons_answer(edged: Edged) -> None:
+    assert edged.json("top") == TOP
+
+
+def test_top_of_nobody_says_so(edged: Edged, daemon: FakeDaemon) -> None:
+    daemon.top_now = {"schema": "edged/v1/top", "leases": 0, "uses": []}
+    assert edged("top").stdout == "nobody is held to a cap at the moment\n"
+
+
+def test_top_on_a_terminal_goes_on_until_the_operator_leaves(
+    edged: Edged, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            daemon.runs = False  # it is being restarted: the screen waits for it
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("edged.cli.top.time.sleep", sleep)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal then
+    result = edged("top")
+    assert result.exit_code == 130
+    assert looks == [2.0] * 3
+    assert "C-1001" in result.stdout
+    assert "no edged daemon answers" in result.stdout
+    assert daemon.asked == [("top", 20)] * 2
+
+
+@pytest.mark.parametrize(
+    ("bits", "word"),
+    [
+        (0, "0bit"),
+        (999, "999bit"),
+        (64_000, "64kbit"),
+        (999_499, "999kbit"),
+        (999_999, "1mbit"),
+        (7_949_000, "7.95mbit"),
+        (2.5e12, "2500gbit"),
+    ],
+)
+def test_rates_are_short(bits: float, word: str) -> None:
+    assert rate(bits) == word

@@ -14,6 +14,8 @@ from edged.errors import KernelError
 from edged.kernel.fake import FakeHost
 from edged.kernel.flowtables import Flowtable
 from edged.kernel.probe import FEATURES
+from edged.kernel.tcfake import FakeTrafficControl
+from edged.queueing.tree import Leaf
 from tests.unit.cli.commands import Edged, FakeDaemon
 
 
@@ -37,6 +39,8 @@ def test_all_features_are_asked_for_and_nothing_is_missing(edged: Edged) -> None
     assert {found[name]["grade"] for name in FEATURES} == {"ok"}
     assert found["interface lan0"]["found"] == "there"
     assert found["flowtables"]["found"] == "none"
+    assert [found[name]["found"] for name in ("htb", "fq_codel", "cake")] == ["works"] * 3
+    assert found["qdisc of wan0"]["found"] == "the kernel's own, free to be replaced"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,63 @@ def test_flowtables_are_told_by_whether_they_hide_our_flows(edged: Edged, monkey
     assert (found["flowtable ours"]["grade"], found["flowtable other"]["grade"]) == ("missing", "warn")
 
 
+@pytest.mark.parametrize(
+    ("replaced", "grade", "code", "word"),
+    [("[]", "missing", 8, "replace_qdiscs of policy caps lets edged"), ("[lan0]", "warn", 0, "the daemon replaces it")],
+)
+def test_another_programs_qdisc_is_told_with_what_becomes_of_it(
+    edged: Edged, traffic: FakeTrafficControl, replaced: str, grade: str, code: int, word: str
+) -> None:
+    traffic.devices["lan0"].foreign = "tbf"
+    edged.rewrite("rules.d/50-caps.yaml", "replace_qdiscs: []", f"replace_qdiscs: {replaced}")
+    found = findings(edged.json("doctor", exit_code=code))["qdisc of lan0"]
+    assert (found["grade"], found["found"]) == (grade, "tbf, another program's")
+    assert word in found["instead"]
+
+
+@pytest.mark.parametrize(
+    ("change", "grade", "code"),
+    [
+        (("mode: enforce", "mode: enforce"), "missing", 8),
+        (("mode: enforce", "mode: off"), "ok", 0),
+        (("pool: 2048", "pool: 0"), "ok", 0),
+    ],
+    ids=["caps", "no caps", "caps by policing alone"],
+)
+def test_htb_is_missed_where_flows_are_to_be_shaped(
+    edged: Edged, traffic: FakeTrafficControl, change: tuple[str, str], grade: str, code: int
+) -> None:
+    traffic.htb = False
+    edged.rewrite("rules.d/50-caps.yaml", *change)
+    assert findings(edged.json("doctor", exit_code=code))["htb"]["grade"] == grade
+
+
+@pytest.mark.parametrize(
+    ("leaves", "pool", "grades"),
+    [
+        ({Leaf.PFIFO}, 2048, ("warn", "ok")),
+        ({Leaf.PFIFO}, 20, ("warn", "warn")),
+        ({Leaf.FQ_CODEL}, 20, ("ok", "ok")),
+        ({Leaf.CAKE}, 20, ("ok", "ok")),
+        ({Leaf.CAKE}, 2048, ("warn", "ok")),
+    ],
+)
+def test_a_leaf_is_missed_where_none_as_good_is_there(
+    edged: Edged, traffic: FakeTrafficControl, leaves: set[Leaf], pool: int, grades: tuple[str, str]
+) -> None:
+    traffic.leaves = frozenset(leaves)
+    edged.rewrite("rules.d/50-caps.yaml", "pool: 2048", f"pool: {pool}")
+    found = findings(edged.json("doctor"))
+    assert (found["fq_codel"]["grade"], found["cake"]["grade"]) == grades
+
+
+def test_subscribers_behind_a_wildcard_are_policed(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
+    edged.rewrite("edged.yaml", "access: [lan0]", "access: ['ppp*']")
+    monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"ppp0", "wan0"}))
+    found = findings(edged.json("doctor"))["qdisc of ppp*"]
+    assert (found["grade"], found["found"]) == ("warn", "stands for devices that come and go")
+
+
 def test_an_absent_interface_is_less_than_the_files_ask_for(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lan0"}))
     assert findings(edged.json("doctor", exit_code=8))["interface wan0"]["grade"] == "missing"
@@ -159,6 +220,14 @@ def test_a_gateway_as_it_should_be(tmp_path: Path) -> None:
         net__ipv4__conf__lan0__rp_filter="2",
     )
     assert {grade for grade, _ in graded(folder, "lan0").values()} == {Grade.OK}
+
+
+@pytest.mark.parametrize(("subscribers", "grade"), [(0, Grade.OK), (6_000, Grade.OK), (6_554, Grade.WARN)])
+def test_conntrack_has_room_for_all_subscribers(tmp_path: Path, subscribers: int, grade: Grade) -> None:
+    folder = proc(tmp_path, net__netfilter__nf_conntrack_max="65536", net__netfilter__nf_conntrack_count="0")
+    (found,) = (each for each in sysctls((), folder, subscribers=subscribers) if each.name == "net.netfilter.nf_conntrack_max")
+    assert found.grade is grade
+    assert ("sysctl -w net.netfilter.nf_conntrack_max=65540" in found.instead) == (grade is Grade.WARN)
 
 
 def test_what_keeps_packets_from_the_rules_is_told(tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import json
 
 import pytest
 
-from edged.cli import files
+from edged.cli import files, queueing
 from edged.config.gateway import EdgedFile
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
 from edged.lists.offline import in_force
+from edged.queueing.diff import diff
+from edged.queueing.plan import ChangeClass, RemoveClass
+from edged.queueing.tree import Rate
 from edged.ruleset.plan import Lock
 from tests.unit.cli.commands import Edged
 
@@ -75,14 +79,33 @@ def test_a_missing_file_is_an_invalid_configuration(edged: Edged) -> None:
     assert "/nowhere/edged.yaml" in result.stderr or "edged.yaml:1:1" in result.stderr
 
 
-def test_render_prints_the_table_and_says_that_nothing_is_queued(edged: Edged) -> None:
+def test_render_prints_the_table_and_tells_of_the_queueing_where_nft_passes_over_it(edged: Edged) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "pool: 2048", "pool: 300")
+    content = edged.json("render")
     text = edged("render").stdout
     assert text.startswith("table inet edged {\n")
-    assert text.rstrip().endswith("so there are no tc commands")
-    assert text.rstrip().splitlines()[-1].startswith("# no queueing")
-    content = edged.json("render")
     assert text.startswith(content["nft"])
-    assert content["tc"] == []
+    assert text[len(content["nft"]) :].splitlines() == [
+        "# queueing of lan0: htb, 300 classes of 100gbit until leased, in each fq_codel",
+        "# queueing of wan0: htb, 300 classes of 100gbit until leased, in each fq_codel",
+        "# as tc commands: edged render --tc",
+    ]
+
+
+def test_render_prints_the_queueing_tree_as_commands(edged: Edged) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "pool: 2048", "pool: 2")
+    lines = edged("render", "--tc").stdout.splitlines()
+    assert lines == edged.json("render")["tc"]
+    assert lines[0] == "tc qdisc add dev lan0 root handle ed: htb default 0 direct_qlen 1000"
+    assert [line.split()[:3] for line in lines].count(["tc", "class", "add"]) == 2 * 3
+    assert [line for line in lines if "cake" in line]
+
+
+def test_render_says_that_nothing_is_queued(edged: Edged) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "mode: enforce", "mode: observe")
+    assert edged("render").stdout.splitlines()[-1].startswith("# no queueing")
+    assert edged("render", "--tc").stdout.startswith("# no queueing")
+    assert edged.json("render")["tc"] == []
 
 
 def test_plan_on_an_empty_kernel_lists_the_steps_and_writes_nothing(edged: Edged, host: FakeHost) -> None:
@@ -97,7 +120,50 @@ def test_plan_after_apply_has_nothing_to_do(edged: Edged) -> None:
     assert edged("apply").exit_code == 0
     result = edged("plan", "--exit-code")
     assert result.exit_code == 0
-    assert result.stdout == "nothing to do: the kernel is as the files ask\n"
+    assert result.stdout.splitlines()[0] == "nothing to do: the table is as the files ask"
+
+
+def test_plan_tells_what_the_daemon_would_do_to_the_queueing_and_does_nothing(edged: Edged, traffic: FakeTrafficControl) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "pool: 2048", "pool: 2")
+    traffic.devices["wan0"].foreign = "tbf"
+    lines = edged("plan").stdout.splitlines()
+    assert "queueing, by the daemon: lan0: add the root htb, add a class (3 times), add a leaf cake (2 times)" in lines
+    stays = "up: wan0 has a root qdisc that is not edged's (tbf); it stays as it is, and nothing is shaped there"
+    assert f"queueing, as it is: {stays}; heavy flows are policed" in lines
+    content = edged.json("plan")
+    assert (len(content["tc"]), len(content["tc_stays"])) == (1 + 3 + 2, 1)
+    assert traffic.devices == {"lan0": FakeDevice(), "wan0": FakeDevice(foreign="tbf")}
+
+
+def test_plan_tells_of_a_foreign_root_that_would_be_replaced(edged: Edged, traffic: FakeTrafficControl) -> None:
+    traffic.devices["wan0"].foreign = "tbf"
+    edged.rewrite("rules.d/50-caps.yaml", "replace_qdiscs: []", "replace_qdiscs: [wan0]")
+    lines = edged("plan").stdout.splitlines()
+    assert [line for line in lines if line.startswith("queueing, by the daemon: wan0: replace the root tbf by htb, add")]
+    assert not [line for line in lines if line.startswith("queueing, as it is")]
+
+
+def test_plan_takes_the_leases_of_a_running_daemon_as_they_are(edged: Edged, traffic: FakeTrafficControl) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "pool: 2048", "pool: 2")
+    assert edged("apply").exit_code == 0
+    trees = queueing.trees(files.load_configuration(edged.path))
+    traffic.apply(diff(trees, traffic.observe()).steps)
+    assert edged("plan").stdout == "nothing to do: the kernel is as the files ask\n"
+    leased = trees[0].shaper.classes[1]
+    traffic.apply([ChangeClass("lan0", leased, Rate(2_000_000))])
+    assert edged("plan").stdout == "nothing to do: the kernel is as the files ask\n"
+    traffic.apply([RemoveClass("lan0", leased)])
+    assert "queueing, by the daemon: lan0: add a class, add a leaf cake\n" in edged("plan").stdout
+    edged.rewrite("rules.d/50-caps.yaml", "mode: enforce", "mode: observe")
+    assert "queueing, by the daemon: lan0: remove the root htb\n" in edged("plan").stdout
+
+
+def test_a_qdisc_may_be_replaced_on_an_interface_of_the_gateway_alone(edged: Edged) -> None:
+    edged.rewrite("rules.d/50-caps.yaml", "replace_qdiscs: []", "replace_qdiscs: [wna0, lan0]")
+    (line, _) = edged("check").stderr.splitlines()
+    place = "rules.d/50-caps.yaml:"
+    assert line.startswith(place)
+    assert line.endswith("expected an interface of edged.yaml (lan0, wan0), got 'wna0' (did you mean 'wan0'?)")
 
 
 @pytest.mark.parametrize("missing", [frozenset(), frozenset({"table_persist"}), frozenset({"table_persist", "table_owner"})])

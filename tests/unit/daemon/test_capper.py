@@ -283,5 +283,85 @@ def test_what_top_shows(rig: Rig) -> None:
     for lease in rig.leases.leased(DOWN4):
         rig.traffic.send("lan0", lease.classid, 500_000)
     rig.tick(USE_SECONDS)
-    shown = sorted((use.subscriber, use.plan, use.cap, round(use.rate or 0)) for use in rig.capper.state.uses)
-    assert shown == [("203.0.113.9/32", None, 2_000_000, 2_000_000), ("c2", "gold", 8_000_000, 2_000_000)]
+    shown = sorted((use.subscriber, use.plan, use.cap, round(use.rate or 0), use.method) for use in rig.capper.state.uses)
+    assert shown == [
+        ("203.0.113.9/32", None, 2_000_000, 2_000_000, Shaped),
+        ("c2", "gold", 8_000_000, 2_000_000, Shaped),
+    ]
+
+
+def test_what_a_class_dropped_is_told_a_second(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.3")
+    rig.tick(USE_SECONDS)
+    classes = rig.traffic.devices["lan0"].classes
+    assert classes is not None
+    [lease] = rig.leases.leased(DOWN4)
+    found = classes[lease.classid]
+    found.use = found.use._replace(drops=30)
+    rig.tick(USE_SECONDS)
+    assert [round(use.dropped or 0) for use in rig.capper.state.uses] == [15]
+    rig.tick(USE_SECONDS)
+    assert [use.dropped for use in rig.capper.state.uses] == [0]
+
+
+def test_of_who_is_policed_no_rate_is_counted(rig: Rig) -> None:
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 0")
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.3")
+    rig.tick(USE_SECONDS)
+    assert [(use.method, use.rate, use.dropped) for use in rig.capper.state.uses] == [(Policed, None, None)]
+
+
+def test_what_a_tree_sent_before_the_daemon_began_is_nobodys_rate(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.3")
+    [lease] = rig.leases.leased(DOWN4)
+    rig.traffic.send("lan0", lease.classid, 10**12)
+    rig.capper = Capper(rig.leases, rig.traffic, rig.clock, lambda _: LINE)
+    rig.heavy(DOWN4, "203.0.113.3")
+    assert [use.rate for use in rig.capper.state.uses] == [None]
+    rig.tick(USE_SECONDS)
+    assert [use.rate for use in rig.capper.state.uses] == [0]
+
+
+def test_how_many_classes_are_leased(rig: Rig) -> None:
+    rig.heavy(DOWN4, *(f"203.0.113.{last}" for last in range(10, 16)))
+    rig.heavy(UP4, "203.0.113.1")
+    assert rig.capper.state.leased == {Direction.DOWN: 4, Direction.UP: 1}
+    assert rig.capper.state.pools == {Direction.DOWN: 4, Direction.UP: 4}
+
+
+def test_a_qdisc_that_may_be_replaced_is(rig: Rig) -> None:
+    rig.traffic.devices["lan0"] = FakeDevice(foreign="tbf")
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 4\nreplace_qdiscs: [lan0]")
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert len(rig.leases.leased(DOWN4)) == 1
+    assert rig.traffic.devices["lan0"].foreign is None
+    assert not rig.capper.state.policed
+
+
+def test_release_says_on_which_devices_trees_were_and_leaves_others(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.1")
+    rig.traffic.devices["wan1"] = FakeDevice(foreign="hfsc")
+    assert rig.capper.release() == ("lan0", "wan0")
+    assert rig.traffic.devices == {"lan0": FakeDevice(), "wan0": FakeDevice(), "wan1": FakeDevice(foreign="hfsc")}
+    assert not rig.leases.leased(DOWN4)
+    assert rig.capper.release() == ()
+
+
+def test_a_daemon_without_caps_removes_the_trees_of_one_that_had_some(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.1")
+    rig.capper = Capper(rig.leases, rig.traffic, rig.clock, lambda _: LINE)
+    rig.change("rules.d/50-caps.yaml", "policy: caps\n", "policy: caps\nmode: off\n")
+    rig.tick()
+    assert rig.traffic.devices == {"lan0": FakeDevice(), "wan0": FakeDevice()}
+    assert not rig.leases.leased(DOWN4)
+
+
+def test_without_htb_everybody_is_policed(rig: Rig) -> None:
+    rig.traffic.htb = False
+    rig.capper = Capper(rig.leases, rig.traffic, rig.clock, lambda _: LINE)
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert len(rig.leases.policed(DOWN4)) == 1
+    assert set(rig.capper.state.policed.values()) == {"this kernel has no HTB"}

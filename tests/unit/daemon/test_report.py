@@ -9,17 +9,15 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from edged.addresses import Family
 from edged.daemon.boot import choose
+from edged.daemon.capsreport import CapsView
+from edged.daemon.capstate import CapState
 from edged.daemon.changes import Changes
 from edged.daemon.report import View, degraded, interfaces, line, status
 from edged.daemon.service import figures
 from edged.kernel import Capabilities
-from edged.metrics import EdgedCollector
-from edged.ruleset.nodes import Direction
-from edged.ruleset.observed import CounterValue
+from edged.metrics.page import EdgedCollector
 from edged.ruleset.plan import Lock
-from edged.ruleset.tree import Counter
 from tests.unit.daemon.daemons import EDGED, NOW, OP25B, Rig, write_files
 
 
@@ -81,31 +79,7 @@ def test_the_metrics_by_name_label_and_value(rig: Rig, changes: Changes) -> None
         **{f"edged_policy_packets_total{name}": n for name, n in labels},
         **{f"edged_policy_bytes_total{name}": n * 60 for name, n in labels},
         "edged_kernel_read_errors_total": 0,
-    }
-
-
-def test_what_caps_hold_is_told_by_class_and_what_they_drop_by_policy(rig: Rig, changes: Changes) -> None:
-    caps = {
-        Counter("caps", direction, family, verdict, flow_class): CounterValue(packets, packets * 100)
-        for direction, family, verdict, flow_class, packets in (
-            (Direction.DOWN, Family.IPV4, "shape", "p2p", 1),
-            (Direction.DOWN, Family.IPV6, "shape", "p2p", 2),
-            (Direction.DOWN, Family.IPV4, "drop", "p2p", 4),
-            (Direction.DOWN, Family.IPV4, "drop", "bulk", 8),
-            (Direction.UP, Family.IPV4, "observe", "p2p", 16),
-        )
-    }
-    shown = {
-        (sample.name, *sample.labels.values()): sample.value
-        for metric in EdgedCollector(lambda: replace(figures(view(rig, changes), Capabilities({}), 0), policies=caps)).collect()
-        for sample in metric.samples
-        if sample.name.startswith(("edged_capped", "edged_policy_packets"))
-    }
-    assert shown == {
-        ("edged_capped_bytes_total", "p2p", "down"): 700,
-        ("edged_capped_bytes_total", "bulk", "down"): 800,
-        ("edged_policy_packets_total", "caps", "down", "ipv4", "drop"): 12,
-        ("edged_policy_packets_total", "caps", "up", "ipv4", "observe"): 16,
+        "edged_subscribers{plan=}": 0,
     }
 
 
@@ -159,6 +133,7 @@ def variants(rig: Rig, changes: Changes) -> Iterator[tuple[View, list[str]]]:
     yield replace(whole, present=frozenset({"wan0"})), ["interface lan0"]
     yield replace(whole, flowtables=("inet x ft (lan0)",)), ["flowtable inet x ft (lan0)"]
     yield replace(whole, restart_needed=("control: /a takes effect ...",)), ["control"]
+    yield replace(whole, caps=CapsView(no_bulk="no conntrack")), []  # no caps, no loss
     yield replace(whole, record=replace(changes.record, state_trouble="disk full")), ["state folder"]
     yield replace(whole, record=replace(changes.record, reload_successful=False, reload_error="x\ny")), ["configuration"]
     yield replace(whole, record=replace(changes.record, idle="torn down", state_trouble="disk full")), ["enforcement"]
@@ -169,6 +144,13 @@ def test_each_shortcoming_is_told(rig: Rig, changes: Changes) -> None:
         assert whats(shown) == expected
         assert "\n" not in line(shown)
         assert all("\n" not in text for each in degraded(shown) for text in each.values())
+
+
+def test_the_line_for_systemd_tells_that_nothing_is_capped(rig: Rig, changes: Changes) -> None:
+    whole = view(rig, changes)
+    assert line(whole) == "The files are in force"
+    shown = replace(whole, caps=CapsView(CapState(trouble="no room")))
+    assert line(shown) == "The files are in force; heavy flows are not capped"
 
 
 def test_a_wildcard_is_there_when_one_of_its_kind_is(rig: Rig) -> None:

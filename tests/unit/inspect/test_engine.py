@@ -56,6 +56,7 @@ def test_a_decision_is_repeated_with_each_packet_of_the_flow_and_holds_no_payloa
     assert [wire.tcp(ACK, side=1), wire.say(NOISE, 1), wire.say(NOISE)] == [decision] * 3
     assert wire.inspector.held == 0
     assert wire.inspector.counts.decided == {P2P: 0, STREAMING: 1}
+    assert wire.inspector.decided == 1
 
 
 @given(st.lists(st.integers(1, len(records(big(VIDEO))) - 1), max_size=10, unique=True), st.data())

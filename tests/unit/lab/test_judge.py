@@ -7,7 +7,8 @@ import pytest
 from edged.addresses import Family
 from edged.lab.attempts import ATTEMPTS, Attempt
 from edged.lab.clients import Outcome, Seen
-from edged.lab.report import as_document, summary
+from edged.lab.document import as_document
+from edged.lab.report import summary
 from edged.lab.trial import Result, judge
 from edged.ruleset.nodes import Direction
 from edged.ruleset.tree import Counter

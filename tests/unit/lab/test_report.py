@@ -15,11 +15,12 @@ from rich.console import Console
 from edged.addresses import Family
 from edged.errors import EdgedError, ExitCode, Refused
 from edged.lab.attempts import ATTEMPTS
+from edged.lab.caps import HELD, CapResult, Held, NotMeasured, Transfers
 from edged.lab.clients import Outcome, Seen
 from edged.lab.needs import check_needs
 from edged.lab.report import Lines, Report, Table
 from edged.lab.topology import Topology
-from edged.lab.trial import Lab, Result
+from edged.lab.trial import Lab, Made, Result
 from edged.ruleset.nodes import Direction
 from edged.ruleset.tree import Counter
 
@@ -41,9 +42,11 @@ class Standing:
 
 def told(report: Report, out: io.StringIO) -> str:
     report.begin(cast("Lab", Standing(Topology(), Listening())))
-    results = [
+    results: list[Made] = [
         Result(ATTEMPTS[0], Family.IPV4, Seen(Outcome.REFUSED, "refused, 1 ms"), {REJECT: 1}, None),
         Result(ATTEMPTS[0], Family.IPV6, Seen(Outcome.PASSES, "mail delivered"), {}, "expected: refused; seen: passes"),
+        CapResult(Family.IPV4, Held(2_000_000, Transfers(1_912_345.0, 812_400_000.0, 900_000), {HELD: 1_400_000})),
+        CapResult(Family.IPV6, NotMeasured("aria2 ended with status 1; it said: nothing")),
     ]
     for number in (1, 2):
         for result in results:
@@ -59,7 +62,9 @@ def test_the_table_has_findings_counters_and_what_is_wrong() -> None:
     assert "-gw curl -s http://127.0.0.1:9825/metrics" in last
     row = next(line for line in last.splitlines() if "port 25 " in line and line.lstrip().startswith("dynamic"))
     assert re.search(r"refused at once +ok refused, 1 ms +WRONG mail delivered +op25b up reject +2 \+ 0", row), row
-    assert "round 2: 1 of 2 attempts came out right, 1 did NOT" in last
+    assert "round 2: 2 of 4 attempts came out right, 2 did NOT" in last
+    assert "IPv4 ok torrent 1.9 Mbit/s of 2 allowed; download beside it 812 Mbit/s; caps p2p down +1400000 bytes" in last
+    assert "IPv6 WRONG aria2 ended with status 1" in last
     assert "IPv6 dynamic -> foreign mail server, port 25: expected: refused; seen: passes" in last
 
 
@@ -75,7 +80,13 @@ def test_without_a_terminal_there_is_a_line_a_result() -> None:
     lines = told(Lines(Console(file=out)), out).splitlines()
     assert "ok     IPv4  dynamic -> foreign mail server, port 25: refused at once (refused, 1 ms); op25b up reject +1" in lines
     assert "WRONG  IPv6  dynamic -> foreign mail server, port 25: expected: refused; seen: passes" in lines
-    assert lines[-1] == "round 2: 1 of 2 attempts came out right, 1 did NOT"
+    beside = "dynamic -> a torrent, and a download beside it: "
+    assert (
+        f"ok     IPv4  {beside}torrent 1.9 Mbit/s of 2 allowed; download beside it 812 Mbit/s; caps p2p down +1400000 bytes"
+        in lines
+    )
+    assert f"WRONG  IPv6  {beside}aria2 ended with status 1; it said: nothing" in lines
+    assert lines[-1] == "round 2: 2 of 4 attempts came out right, 2 did NOT"
 
 
 def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

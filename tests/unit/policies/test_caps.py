@@ -226,6 +226,17 @@ def test_between_subscribers_the_receiver_is_held(at: Addresses) -> None:
 
 @both_families
 @each_class
+def test_a_flow_that_moved_no_more_than_the_least_volume_is_asked_nothing_more(at: Addresses, flow_class: FlowClass) -> None:
+    for least, plans in ((AFTER[FlowClass.P2P], {}), (1_000_000, {"own": {"streaming": {"after": "1MB"}}})):
+        policies = [make(Caps, plans=plans)]
+        decided = [judge(policies, up(at.dynamic, at.outside), flow(flow_class, least + more)) for more in (0, 1)]
+        met = [[rule.name for rule in each.matched if rule.name.startswith(("shape", "caps"))] for each in decided]
+        assert not met[0]
+        assert met[1][0] == "shape.moved"
+
+
+@both_families
+@each_class
 def test_g1_a_never_block_far_end_is_never_held(at: Addresses, flow_class: FlowClass) -> None:
     state = flow(flow_class, 10**12)
     for packet in (up(at.dynamic, at.guarded), down(at.guarded, at.dynamic)):
@@ -243,7 +254,7 @@ def test_leases_and_limits_are_asked_before_anybody_is_remembered_and_never_bloc
         for flow_class in CAPPED:
             chain = table.chains_by_name[f"caps_{direction}_{flow_class.label}_heavy"]
             asked = [type(rule.when[0]).__name__ if rule.when else "guard" for rule in chain.rules]
-            assert asked == ["guard", *["HasLease", "OverLimit", "AddressIn"] * 2]
+            assert asked == ["guard", "HasLease", "HasLease", "OverLimit", "OverLimit", "AddressIn", "AddressIn"]
 
 
 # --- plans ---

@@ -80,18 +80,8 @@ class Step(NamedTuple):
 
 
 DAMAGE = (
-    "checksum",
-    "length",
-    "short",
-    "version",
-    "cut",
-    "on wire",
-    "first piece",
-    "last piece",
-    "options",
-    "vlan",
-    "type",
-    "udp",
+    *("checksum", "length", "version", "options", "type", "vlan", "transport"),  # what the headers say
+    *("cut", "short", "longer", "first piece", "last piece"),  # how much of it there is
 )
 
 

@@ -1,4 +1,4 @@
-"""The Prometheus page: interface version 1, section 4.
+"""The page and the server of it.
 
 A scrape asks for the figures of that moment and renders them; nothing is counted here. The server runs in threads of its own,
 so a scrape waits for nobody and nobody for a scrape.
@@ -6,39 +6,22 @@ so a scrape waits for nobody and nobody for a scrape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edged.config.metrics import Listen
-from edged.daemon.durations import Durations
 from edged.daemon.totals import over_classes
 from edged.errors import EdgedError
 from edged.lists.book import Health
-from edged.ruleset.observed import CounterValue
-from edged.ruleset.tree import SHAPED, Counter
+from edged.metrics.caps import capped, inspected, subscribers
+from edged.metrics.figures import Figures
+from edged.ruleset.tree import SHAPED
 from edged.sources.parsed import Reason
 
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """All that a scrape shows, as of one moment."""
-
-    version: str
-    reload_successful: bool
-    reload_success: float  # seconds since the epoch
-    in_sync: bool
-    repairs: Mapping[str, int]
-    applied: Durations
-    capabilities: Mapping[str, bool]
-    policies: Mapping[Counter, CounterValue]
-    read_errors: int
-    lists: tuple[Health, ...] = ()
 
 
 class EdgedCollector(Collector):
@@ -60,7 +43,9 @@ class EdgedCollector(Collector):
         yield from _configuration(figures)
         yield from _enforcement(figures)
         yield from _policies(figures)
-        yield from _capped(figures)
+        yield from capped(figures)
+        yield from inspected(figures)
+        yield from subscribers(figures)
         yield from _lists(figures.lists)
 
 
@@ -140,23 +125,6 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "edged_kernel_read_errors", "Failed readings of the kernel's counters; the last values stood.", value=figures.read_errors
     )
-
-
-def _capped(figures: Figures) -> Iterator[Metric]:
-    capped = CounterMetricFamily(
-        "edged_capped_bytes",
-        "Bytes of heavy flows, put into their subscriber's tc class or dropped beyond its limit.",
-        labels=["class", "direction"],
-    )
-    sums: dict[tuple[str, str], int] = {}
-    for counter, value in figures.policies.items():
-        if counter.flow_class and counter.verdict in (SHAPED, "drop"):
-            labels = (counter.flow_class, counter.direction.value)
-            sums[labels] = sums.get(labels, 0) + value.bytes
-    for labels, octets in sums.items():
-        capped.add_metric(labels, octets)
-    if sums:
-        yield capped
 
 
 def serve(listen: Listen, figures: Callable[[], Figures]) -> Callable[[], None]:

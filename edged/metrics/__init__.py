@@ -1,0 +1,1 @@
+"""The Prometheus page: interface version 1, section 4."""
