@@ -116,11 +116,10 @@ def settled_by(settled: Settled, flow: Flow | None) -> tuple[object, ...]:
 def name_of(packet: Decoded, data: bytes) -> bytes:
     """The bytes by which packets like this are known; none where they can have no lane.
 
-    It is whole, of UDP or in the middle of TCP, and without IPv4 options or extension headers. A tunnel has its flow inside. A
-    source of zero is never forwarded, whatever the connection.
+    It is whole, of UDP or in the middle of TCP, and without IPv4 options or extension headers. A tunnel has its flow inside.
     """
     at, protocol = packet.network, packet.protocol
-    if packet.fragment is not None or packet.dropped_by_stack or not packet.source:
+    if packet.fragment is not None:
         return b""
     if protocol == TCP:
         is_settled = packet.flags is not None and packet.flags & FIN_SYN_RST_ACK == ACK

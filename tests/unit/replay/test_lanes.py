@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from edged.loader import load
 from edged.packet.decode import ETHERNET, RAW
 from edged.replay import classes, connections, lanes
 from edged.replay.arrival import Side
-from edged.replay.sides import ByMac
+from edged.replay.sides import ByMac, SideOf
 from tests.unit.inspect.detectors.p2p_flows import DHT_PING, HANDSHAKE
 from tests.unit.inspect.names.hellos import named, records
-from tests.unit.packet.frames import MAC, TCP, UDP
+from tests.unit.packet.frames import MAC, TCP, UDP, ipv4, tcp
 from tests.unit.replay.laned import BothWays
 from tests.unit.replay.talks import ACK, DAMAGE, FIN, RST, SECOND, SYN, URG, Step, Talk, capture
 
@@ -125,6 +126,8 @@ def plain(
 
 
 VIDEO = records(named(b"cdn.video.example"))
+_INSIDE = ipv4(tcp(VIDEO, 40_002, 443))
+TUNNELLED = struct.pack("!BBHI", 0x30, 0xFF, len(_INSIDE), 1) + _INSIDE  # a G-PDU of GTP-U
 # what comes before, so that there are lanes: in one direction, in both, of a flow that is not decided, or of a closing connection
 SETTLED = {
     "unanswered": (plain(12),),
@@ -132,7 +135,6 @@ SETTLED = {
     "both": (plain(1, VIDEO), plain(6), plain(6, is_reply=True), plain(6)),
     "both bare": (plain(3, b""), plain(3, b"", is_reply=True), plain(3, b"")),
     "long": (plain(9), plain(9, is_reply=True), plain(3, gap=2 * SECOND), plain(3)),
-    "piece": (plain(9), plain(1, damage="first piece"), plain(3)),
     "closing": (plain(9), plain(1, flags=ACK | FIN), plain(6), plain(6, is_reply=True)),
     "many": tuple(plain(9, VIDEO, talk=talk) for talk in (0, 1, 0, 1)),
 }
@@ -142,14 +144,15 @@ ODD = (
     *(plain(1, b"", damage=damage) for damage in ("cut", "transport", "length")),
     *(plain(1, flags=flags) for flags in sorted(set(TCP_FLAGS))),
     *(plain(1, gap=gap) for gap in GAPS),
-    *(plain(1, payload) for payload in (b"", VIDEO, DHT_PING)),
+    *(plain(1, payload) for payload in (b"", VIDEO, DHT_PING, TUNNELLED)),
     plain(1, is_reply=True),
+    plain(1, HANDSHAKE, is_reply=True),
     plain(1, is_reply=True, flags=SYN | ACK),
     plain(1, is_reply=True, flags=ACK | FIN),
     plain(3, VIDEO, talk=1),
 )
 AFTER: tuple[tuple[Step, ...], ...] = ((), (plain(1, b""),), (plain(1, b"", gap=35 * SECOND), plain(2)))
-NEIGHBOUR = Talk(UDP, "203.0.113.20", "198.51.100.9", 40_001, 443)
+NEIGHBOUR = Talk(TCP, "203.0.113.20", "198.51.100.9", 40_001, 443)
 ENDS = {
     "tcp": Talk(TCP, "203.0.113.20", "198.51.100.9", 40_000, 443),
     "udp": Talk(UDP, "203.0.113.20", "198.51.100.9", 40_000, 443),
@@ -158,7 +161,6 @@ ENDS = {
     "exempt until then": Talk(TCP, "203.0.113.10", "198.51.100.9", 40_000, 25),
     "tunnel": Talk(UDP, "203.0.113.20", "198.51.100.9", 40_000, 2152),
     "refused": Talk(UDP, "203.0.113.20", "198.51.100.66", 40_000, 443),
-    "forged": Talk(TCP, "198.51.100.7", "203.0.113.20", 40_000, 443),
 }
 
 
@@ -168,15 +170,35 @@ def test_an_odd_packet_among_settled_ones(both_ways: BothWays, tmp_path: Path, t
     same_after_odd_ones(both_ways, tmp_path / "capture.pcap", [talk, NEIGHBOUR], before)
 
 
+@pytest.mark.parametrize("before", SETTLED.values(), ids=SETTLED)
+def test_an_odd_packet_among_forged_ones_which_are_refused_though_answers_are_not(
+    both_ways: BothWays, tmp_path: Path, before: tuple[Step, ...]
+) -> None:
+    same_after_odd_ones(both_ways, tmp_path / "capture.pcap", [ENDS["tcp"], NEIGHBOUR], before, lambda _: Side.UPSTREAM)
+
+
 def test_an_odd_packet_where_little_is_remembered(both_ways: BothWays, file: Path) -> None:
     same_after_odd_ones(both_ways, file, [ENDS["tcp"], NEIGHBOUR], SETTLED["many"])
 
 
-def same_after_odd_ones(both_ways: BothWays, file: Path, talking: list[Talk], before: tuple[Step, ...]) -> None:
+@pytest.mark.parametrize("with_classes", [True, False], ids=["classes", "no classes"])
+def test_a_packet_that_gives_a_piece_up(both_ways: BothWays, tmp_path: Path, with_classes: bool) -> None:
+    file = tmp_path / "capture.pcap"
+    pieces = [plain(1, b"x" * 20, damage="first piece"), plain(1, b"x" * 20, -55 * SECOND, damage="last piece")]
+    capture(file, [ENDS["tcp"]], [plain(9), pieces[0], plain(3), plain(1, gap=61 * SECOND), pieces[1], plain(3)], ETHERNET)
+    by_lanes, slowly = both_ways.told(file, classes=with_classes)
+    assert (by_lanes.document, by_lanes.left) == (slowly.document, slowly.left)
+    assert slowly.document["verdicts"] == {"accept": 17, "drop": 1, "reject": 0}
+    assert by_lanes.slow < slowly.slow
+
+
+def same_after_odd_ones(
+    both_ways: BothWays, file: Path, talking: list[Talk], before: tuple[Step, ...], side_of: SideOf | None = None
+) -> None:
     for odd in ODD:
         for after in AFTER:
             capture(file, talking, [*before, odd, *after], ETHERNET)
-            by_lanes, slowly = both_ways.told(file, classes=True)
+            by_lanes, slowly = both_ways.told(file, classes=True, side_of=side_of)
             assert (by_lanes.document, by_lanes.left) == (slowly.document, slowly.left), (odd, after)
 
 
