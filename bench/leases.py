@@ -23,12 +23,12 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench import subscribers
 from bench._namespaces import alone, ip, namespace
+from bench._shipped import shipped
 from bench._table import Table
 from edged.addresses import Family
 from edged.clock import SystemClock
@@ -45,7 +45,7 @@ from edged.kernel.nftsocket import NftSocket
 from edged.kernel.tc import LinuxTrafficControl
 from edged.kernel.uapi import ElemAttr, Msg
 from edged.lab.topology import GATEWAY_LAN, Host
-from edged.loader import Configuration, load
+from edged.loader import Configuration
 from edged.policies.caps import Caps
 from edged.queueing.leases import CapSets
 from edged.queueing.plan import ChangeClass
@@ -55,7 +55,6 @@ from edged.ruleset.nodes import Direction
 from edged.ruleset.plan import Desired
 from tests.netns.daemon_process import CONFIG, Daemon
 
-EXAMPLE = Path(__file__).parents[1] / "rules" / "edged.yaml"
 DEVICES = ("lan0", "wan0")
 SETS = CapSets(Direction.DOWN, "p2p", Family.IPV4)
 POOL, MANY, SINGLE = 2_000, 5_000, 20
@@ -149,12 +148,12 @@ def _childrens_time() -> float:
 
 def configured() -> Configuration:
     """The example with the pool and the subscribers of this page."""
-    shipped = load(EXAMPLE, now=datetime.now(UTC))
+    example = shipped()
     policies = tuple(
         replace(each, settings=each.settings.model_copy(update={"pool": POOL})) if isinstance(each.settings, Caps) else each
-        for each in shipped.policies
+        for each in example.policies
     )
-    return replace(shipped, policies=policies, subscribers=subscribers.edged(_file()))
+    return replace(example, policies=policies, subscribers=subscribers.edged(_file()))
 
 
 def _file() -> bytes:
