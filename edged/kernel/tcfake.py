@@ -155,6 +155,8 @@ class FakeTrafficControl:
     def _graft(self, found: FakeClass, leaf: OwnLeaf) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
+        if found.leaf not in {Leaf.PFIFO, leaf}:
+            return errno.EINVAL
         found.leaf = leaf
         return 0
 

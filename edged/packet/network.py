@@ -58,10 +58,11 @@ def ipv4(data: bytes, at: int, limit: int, before: Before) -> Decoded | Undecoda
     size = limit if size > limit else size
     if size - at < 20:
         return Undecodable("the IPv4 header is cut off")
-    word, length, identification, cut, hops_protocol, checksum, source, destination = _IPV4(data, at)
+    words = _IPV4(data, at)
+    word, length, identification, cut, hops_protocol, _, source, destination = words
     dropped, header, opaque = "", 20, False
     # The sum of RFC 1071 is a sum modulo 2^16 - 1, in which an address is the sum of its halves.
-    total = word + length + identification + cut + hops_protocol + checksum + source + destination
+    total = sum(words)
     if word >> 8 != 0x45:
         header = word >> 6 & 0x3C
         opaque = word >> 12 != 4 or header < 20

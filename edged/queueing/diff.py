@@ -81,7 +81,10 @@ def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Additi
         leaf = Leaf.PFIFO if found is None else found.leaf
         if leaf is shaper.leaf:
             continue
-        yield RemoveLeaf(shaper.device, classid) if shaper.leaf is Leaf.PFIFO else AddLeaf(shaper.device, classid, shaper.leaf)
+        if leaf is not Leaf.PFIFO:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
+            yield RemoveLeaf(shaper.device, classid)
+        if shaper.leaf is not Leaf.PFIFO:
+            yield AddLeaf(shaper.device, classid, shaper.leaf)
 
 
 def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from edged.packet.layers import TCP
+from edged.packet.layers import UDP
 from edged.replay.classes import Classifier
 from edged.replay.connections import SECOND
 from edged.replay.lane import ACK, FIN_SYN_RST_ACK, NOWHERE, PLACES, Lane, name_of, settled_by
@@ -43,6 +43,7 @@ class Lanes:
         self._capture = capture
         self._lanes: dict[bytes, Lane] = {}
         self._refused: set[bytes] = set()
+        self._turned_away = 0  # since room was made last
         self._forgot = 0
 
     def through(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -121,25 +122,43 @@ class Lanes:
             return
         arrival = judged.arrival
         packet, now = arrival.decoded, arrival.nanoseconds
+        if packet.protocol == UDP and flow is not None and not flow.is_decided:
+            return  # each datagram may tell something
         name = name_of(packet, arrival.data)
-        # of a flow that is open each datagram may tell something
-        if not name or not (packet.protocol == TCP or flow is None or flow.is_decided):
+        if not name:
+            return
+        if not settled.connection.is_kept and name not in self._refused:  # most are refused once
+            if len(self._refused) >= MOST:
+                self._refused.clear()
+            self._refused.add(name)
+            return
+        former = self._lanes.get(name)
+        if former is None and not self._has_room():
             return
         if not settled.connection.is_kept:
-            if name not in self._refused:  # most are refused once
-                if len(self._refused) >= MOST:
-                    self._refused.clear()
-                self._refused.add(name)
-                return
             settled = settled._replace(connection=run.connections.refuse(packet, arrival.data))
-        former = self._lanes.get(name)
         if former is not None:
             if former.begins <= now < former.ends and former.settled_by == settled_by(settled, flow):
                 return
             self._count(former)
-        elif len(self._lanes) >= MOST:
-            self.close()
         self._lanes[name] = Lane(packet, settled, flow, arrival.class_, now)
+
+    def _has_room(self) -> bool:
+        """Whether a lane can be opened. Of too many those go that carry nothing, but to look for them takes time."""
+        if len(self._lanes) < MOST:
+            return True
+        self._turned_away += 1
+        if self._turned_away < MOST:
+            return False
+        self._turned_away = 0
+        for name, lane in list(self._lanes.items()):
+            if lane.packets:
+                self._count(lane)
+            else:
+                del self._lanes[name]
+        if len(self._run.connections.refused) > MOST:
+            self.close()
+        return len(self._lanes) < MOST
 
     def close(self) -> None:
         """End all lanes; what was counted on them is in the summary then."""
@@ -151,3 +170,4 @@ class Lanes:
     def _count(self, lane: Lane) -> None:
         if lane.packets:
             self._summary.add_alike(self._capture, lane.judgement, lane.class_, lane.packets, lane.octets)
+            lane.packets = lane.octets = 0

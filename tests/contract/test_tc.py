@@ -93,6 +93,15 @@ def test_a_pool_grows_and_shrinks_in_place(machine: QueueingMachine) -> None:
         assert diff((Tree(changed),), machine.control.observe()) == Plan()
 
 
+def test_a_leaf_gives_way_to_one_of_another_kind(machine: QueueingMachine) -> None:
+    if not machine.control.capabilities().leaves >= {Leaf.CAKE, Leaf.FQ_CODEL}:
+        pytest.skip("this kernel has not both cake and fq_codel: Debian's stock kernel has")
+    for leaf in (Leaf.CAKE, Leaf.FQ_CODEL, Leaf.CAKE, Leaf.PFIFO):
+        desired = Tree(replace(LAN, leaf=leaf))
+        enforce(machine.control, desired)
+        assert diff((desired,), machine.control.observe()) == Plan()
+
+
 @pytest.mark.parametrize("leaf", [Leaf.CAKE, Leaf.FQ_CODEL])
 def test_leaves_are_given_kept_and_taken_back(machine: QueueingMachine, leaf: Leaf) -> None:
     if leaf not in machine.control.capabilities().leaves:

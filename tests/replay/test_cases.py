@@ -71,12 +71,13 @@ def packets_of(case: Path) -> list[Judged]:
     hosts = load(policy_of(case), now=datetime.now(UTC)).streaming_hosts
     with open_capture(capture_of(case)) as capture:
         found = [(each, decode(each.data, each.link, each.original_length)) for each in capture]
-    judged = [
-        Judged(Arrival(str(case), each.number, each.nanoseconds, each.data, packet, Side.UPSTREAM), Judgement(Verdict.ACCEPT))
+    arrivals = [
+        Arrival(str(case), each.number, each.nanoseconds, each.data, packet, Side.UPSTREAM)
         for each, packet in found
         if isinstance(packet, Decoded)
     ]
-    return list(Classifier(Inspector(hosts)).classed(judged))
+    looked_into = Classifier(Inspector(hosts)).looked_into(arrivals)
+    return [Judged(arrival, Judgement(Verdict.ACCEPT)) for arrival in looked_into]
 
 
 def is_for_documentation(address: Address) -> bool:

@@ -6,11 +6,11 @@ A subscriber is an address of each family in the namespace `dynamic`; plans give
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -19,20 +19,19 @@ from pathlib import Path
 from edged.addresses import Family
 from edged.kernel.namespace import inside
 from edged.lab.topology import Host, Topology
-from edged.queueing.tree import ClassId
 from edged.ruleset.nodes import Direction
-from tests.netns.daemon_process import Daemon, eventually
+from tests.netns.daemon_process import Daemon
 
 STREAMING_NAME = "rr3.googlevideo.com"  # below a name of the shipped list
 IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
 AFTER = 200_000  # bytes that a flow moves before it is held
 DEVICES = {Direction.DOWN: "lan0", Direction.UP: "wan0"}
 _EDGED = """\
-gateway: {{name: gw1, access: [{access}], upstream: [wan0]}}
+gateway: {name: gw1, access: [lan0], upstream: [wan0]}
 pools:
   dynamic: [203.0.113.0/25, 2001:db8:d::/48]
   static: [203.0.113.64/28, 198.51.100.0/24, 2001:db8:5::/48]
-metrics: {{listen: "127.0.0.1:9825"}}
+metrics: {listen: "127.0.0.1:9825"}
 control: control.sock
 state: state
 subscribers: subscribers.csv
@@ -60,7 +59,6 @@ class Settings:
 
     plans: Sequence[Plan]
     pool: int = 32
-    access: str = "lan0"
     queues: int = 1
 
     @property
@@ -117,17 +115,25 @@ class CapsGateway:
     def write(self) -> None:
         """Put the settings and the rows into the files."""
         folder = self.daemon.folder
-        self.daemon.config.write_text(_EDGED.format(access=self.settings.access))
+        self.daemon.config.write_text(_EDGED)
         (folder / "rules.d/50-caps.yaml").write_text(self.settings.caps)
         (folder / "subscribers.csv").write_text("\n".join(["id,prefixes,plan", *(each.row for each in self.subscribers), ""]))
 
-    def start(self, shaped: Collection[str] = tuple(DEVICES.values())) -> None:
-        """Start the daemon; returns when flows are inspected and the pool can be leased on the devices."""
+    def start(self, shaped: Collection[str] = tuple(DEVICES.values()), seconds: float = 15.0) -> None:
+        """Start the daemon; returns when flows are inspected and the pool can be leased on the devices, each within `seconds`."""
         self.write()
         self.daemon.start()
-        eventually(self.inspects, 15)
+        self.await_inspection(seconds)
         if self.settings.pool:
-            eventually(lambda: all(self.is_shaped(device) for device in shaped), 5)
+            self.await_trees(shaped, seconds)
+
+    def await_inspection(self, seconds: float) -> None:
+        """Wait until flows are inspected."""
+        self._await(self.inspects, seconds)
+
+    def await_trees(self, devices: Collection[str], seconds: float) -> None:
+        """Wait until the pool can be leased on the devices."""
+        self._await(lambda: all(map(self.is_shaped, devices)), seconds)
 
     def give_plan(self, subscriber: int, plan: str) -> None:
         """Another plan in the row of the subscriber with that index."""
@@ -135,7 +141,8 @@ class CapsGateway:
 
     def is_shaped(self, device: str) -> bool:
         """Whether all classes of the pool, and the line's, are there."""
-        return len(self.classes(device)) == self.settings.pool + 1
+        shown = self.topology.gateway.run(["tc", "class", "show", "dev", device]).stdout
+        return len(re.findall(r"class htb ed:", shown)) == self.settings.pool + 1
 
     def reload(self) -> None:
         """Have the daemon take the files anew."""
@@ -158,19 +165,13 @@ class CapsGateway:
         """The inspectors' processes."""
         return [pid for pid in _children(self.daemon.process.pid) if b"edged.inspectors" in _command(pid)]
 
-    def classes(self, device: str) -> dict[ClassId, int]:
-        """The rates of edged's classes on the device, in bits a second."""
-        shown = self.topology.gateway.run(["tc", "-d", "class", "show", "dev", device]).stdout
-        found = re.findall(r"class htb ed:(\w+) .*?rate (\d+)([KMG]?)bit", shown)
-        units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-        return {ClassId(0xED, int(minor, 16)): int(number) * units[unit] for minor, number, unit in found}
-
-    def leases(self, direction: Direction, flow_class: str, family: Family, kind: str = "lease") -> int:
-        """How many keys the map to classes has, or that to limits (`police`)."""
-        name = f"{kind}_{direction.value}_{flow_class}{4 if family is Family.IPV4 else 6}"
-        listed = self.topology.gateway.run(["nft", "-j", "list", "map", "inet", "edged", name], check=True).stdout
-        found = next(each["map"] for each in json.loads(listed)["nftables"] if "map" in each)
-        return len(found.get("elem", []))
+    def has_lease(self, subscriber: Subscriber, direction: Direction, family: Family) -> bool:
+        """Whether the subscriber's heavy p2p in that direction and family goes through a class."""
+        address = subscriber.host.address(family)
+        key = address if family is Family.IPV4 else ip_network((address, 64), strict=False)[0]
+        name = f"lease_{direction.value}_p2p{4 if family is Family.IPV4 else 6}"
+        asked = ["nft", "get", "element", "inet", "edged", name, f"{{ {key} }}"]
+        return self.topology.gateway.run(asked).returncode == 0
 
     def limit_segments(self, most: int) -> None:
         """No host puts more segments than that into a packet from now on; 1 is as on a wire."""
@@ -179,6 +180,13 @@ class CapsGateway:
 
     def close(self) -> None:
         self.daemon.close()
+
+    def _await(self, what: Callable[[], bool], seconds: float) -> None:
+        """Look a hundred times: each look costs a slow machine the time that it needs itself."""
+        until = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < until, f"not so after {seconds} s: {self.daemon.log()}"
+            time.sleep(seconds / 100)
 
     def _numbered(self) -> dict[int, int]:
         """The number of the last packet of each queue (nfnetlink_queue.c: seq_show)."""

@@ -38,7 +38,8 @@ class Fetch:
 def fetching(server: Host, client: Host, family: Family, port: int, shown: Certificates, name: str, size: int) -> Iterator[Fetch]:
     """`client` fetches `size` bytes from the server of that name while the context lasts."""
     aioquic()
-    from aioquic.asyncio import connect, serve
+    from aioquic.asyncio.client import connect
+    from aioquic.asyncio.server import serve
     from aioquic.quic.configuration import QuicConfiguration
 
     fetch = Fetch()

@@ -228,9 +228,8 @@ def test_between_subscribers_the_receiver_is_held(at: Addresses) -> None:
 @each_class
 def test_a_flow_that_moved_no_more_than_the_least_volume_is_asked_nothing_more(at: Addresses, flow_class: FlowClass) -> None:
     for least, plans in ((AFTER[FlowClass.P2P], {}), (1_000_000, {"own": {"streaming": {"after": "1MB"}}})):
-        decided = [
-            judge([make(Caps, plans=plans)], up(at.dynamic, at.outside), flow(flow_class, least + more)) for more in (0, 1)
-        ]
+        policies = [make(Caps, plans=plans)]
+        decided = [judge(policies, up(at.dynamic, at.outside), flow(flow_class, least + more)) for more in (0, 1)]
         met = [[rule.name for rule in each.matched if rule.name.startswith(("shape", "caps"))] for each in decided]
         assert not met[0]
         assert met[1][0] == "shape.moved"

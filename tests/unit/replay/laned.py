@@ -19,7 +19,7 @@ from edged.replay.verdict import Judged
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """`document` is what `--json` prints, `left` the state of what judged and of what told classes, `slow` packets were decoded."""
+    """`document` is what `--json` prints, `left` the state of what judged and told classes; `slow` packets went on no lane."""
 
     document: dict[str, object]
     left: tuple[object, ...]

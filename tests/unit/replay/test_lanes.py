@@ -74,12 +74,15 @@ class Step(NamedTuple):
     is_reply: bool
     flags: int
     payload: bytes
-    count: int
+    packets: int
     gap: int
     damage: str
 
 
-DAMAGE = ("checksum", "length", "short", "version", "cut", "on wire", "first piece", "last piece", "options", "vlan", "type", "udp")
+DAMAGE = (
+    *("checksum", "length", "version", "options", "type", "vlan", "transport"),  # what the headers say
+    *("cut", "short", "longer", "first piece", "last piece"),  # how much of it there is
+)
 
 
 @st.composite
@@ -96,7 +99,7 @@ STEPS = st.builds(
     is_reply=st.booleans(),
     flags=st.sampled_from((ACK,) * 12 + TCP_FLAGS),
     payload=st.sampled_from(PAYLOADS),
-    count=st.integers(1, 30),
+    packets=st.integers(1, 30),
     gap=st.sampled_from((1_000_000,) * 20 + GAPS),
     damage=st.sampled_from(("",) * 24 + DAMAGE),
 )
@@ -111,7 +114,7 @@ def frame(talk: Talk, step: Step, number: int, link: int) -> tuple[bytes, int]:
         data = struct.pack("!HHIIHHHH", *ports, number, 7, 5 << 12 | step.flags, 512, 0, 0) + step.payload
     else:
         data = struct.pack("!HHHH", *ports, 8 + len(step.payload), 0) + step.payload
-    if step.damage == "udp":
+    if step.damage == "transport":
         data = data[: 7 if talk.protocol == UDP else 19]
     source, destination = (ip_address(each).packed for each in ends)
     if len(source) == 4:
@@ -131,7 +134,7 @@ def frame(talk: Talk, step: Step, number: int, link: int) -> tuple[bytes, int]:
 def _ipv4(protocol: int, ends: bytes, data: bytes, damage: str) -> bytes:
     cut = {"first piece": 0x2000, "last piece": 5}.get(damage, 0)
     options = bytes(4) if damage == "options" else b""
-    length = 20 + len(options) + len(data) + {"length": 1, "on wire": -3}.get(damage, 0)
+    length = 20 + len(options) + len(data) + {"length": 1, "longer": -3}.get(damage, 0)
     first = (3 if damage == "version" else 4) << 4 | 5 + len(options) // 4
     head = struct.pack("!BBHHHBBH", first, 0, length, 7, cut, 63, protocol, 0) + ends + options
     return head[:10] + struct.pack("!H", checksum(head) ^ (damage == "checksum")) + head[12:] + data
@@ -143,7 +146,7 @@ def _ipv6(protocol: int, ends: bytes, data: bytes, damage: str) -> bytes:
         data, protocol = fragment_header(protocol, 0 if more else 40, more=more) + data, 44
     elif damage == "options":
         data, protocol = bytes((protocol, 0, 1, 4, 0, 0, 0, 0)) + data, 60
-    length = len(data) + {"length": 1, "on wire": -3}.get(damage, 0)
+    length = len(data) + {"length": 1, "longer": -3}.get(damage, 0)
     return struct.pack("!IHBB", (5 if damage == "version" else 6) << 28, length, protocol, 62) + ends + data
 
 
@@ -153,7 +156,7 @@ def capture(path: Path, talking: list[Talk], steps: list[Step], link: int) -> No
         out.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, link))
         for step in steps:
             now += step.gap
-            for _ in range(step.count):
+            for _ in range(step.packets):
                 number += 1
                 data, on_wire = frame(talking[step.talk % len(talking)], step, number, link)
                 out.write(struct.pack("<IIII", now // SECOND, now % SECOND, len(data), on_wire) + data)
