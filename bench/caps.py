@@ -49,7 +49,7 @@ from edged.ruleset.tree import Table as RuleTable
 PROMISE, SAME = 1.2, 1.05
 OTHERS = 5_000
 LINE, CAP = Rate(100_000_000_000), Rate(50_000_000_000)
-TURNS = 5  # the least of which counts: what others do on the machine only adds
+TURNS = 3  # the least of which counts: what others do on the machine only adds
 SMALL = 100  # bytes after which a flow is heavy, where it shall be
 PEER, UNCLASSED, UNCLASSED_AMONG_MANY = "no caps", "no class", "no class, 100,000 subscribers known"
 THROUGH_HTB = "p2p, heavy, with a lease, through HTB"
@@ -188,7 +188,7 @@ def trees() -> tuple[Tree, ...]:
 
 def main() -> int:
     """Measure and print; 1 where a promise is not kept."""
-    rounds = max(3, int(sys.argv[1])) if len(sys.argv) > 1 else 9
+    rounds = max(3, int(sys.argv[1])) if len(sys.argv) > 1 else 7
     asked = forms()
     found: dict[Family, dict[str, list[float]]] = {family: {each.name: [] for each in asked} for family in Family}
     with routed() as (netns, outlets), closing(Gateway(netns, outlets)) as gateway:
