@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from edged.lists.offline import in_force
-from edged.loader import Configuration, load
+from edged.loader import load
 from edged.replay.readers import CaptureUnreadable
 from tests.replay.test_cases import CASES, capture_of, policy_of
-from tests.unit.replay.laned import both_ways
+from tests.unit.replay.laned import BothWays
 
 CORPUS = Path(os.environ.get("EDGED_CORPUS") or Path(__file__).parents[3] / "shared/corpus")
 POLICY = Path(__file__).parents[2] / "rules/edged.yaml"
@@ -20,16 +20,15 @@ POLICY = Path(__file__).parents[2] / "rules/edged.yaml"
 classes = pytest.mark.parametrize("with_classes", [True, False], ids=["classes", "no classes"])
 
 
-def configured(path: Path) -> Configuration:
-    return in_force(load(path, now=datetime.now(UTC)))
+def by_policy(path: Path) -> BothWays:
+    return BothWays(in_force(load(path, now=datetime.now(UTC))))
 
 
 @classes
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_case_is_told_the_same(case: Path, with_classes: bool) -> None:
-    configuration, capture = configured(policy_of(case)), capture_of(case)
     try:
-        by_lanes, slowly = both_ways(configuration, capture, classes=with_classes)
+        by_lanes, slowly = by_policy(policy_of(case)).told(capture_of(case), classes=with_classes)
     except CaptureUnreadable:
         assert case.name == "file_empty"
         return
@@ -42,10 +41,10 @@ def test_the_corpus_is_told_the_same_and_much_of_it_by_lanes(with_classes: bool)
     captures = sorted(path for path in (CORPUS / "dev/pcap").glob("*") if path.is_file()) if CORPUS.is_dir() else []
     if not captures:
         pytest.skip(f"no captures in {CORPUS}: set EDGED_CORPUS to their place")
-    configuration = configured(POLICY)
+    both_ways = by_policy(POLICY)
     seen = slow = 0
     for path in captures:
-        by_lanes, slowly = both_ways(configuration, path, classes=with_classes, most_flows=65_536)
+        by_lanes, slowly = both_ways.told(path, classes=with_classes)
         assert by_lanes.document == slowly.document, path
         assert by_lanes.left == slowly.left, path
         seen += slowly.slow

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.inspect.engine import Inspector
+from edged.inspect.flows import MOST_FLOWS
 from edged.loader import Configuration
 from edged.packet.layers import Decoded
 from edged.replay.arrival import Side
@@ -40,33 +41,36 @@ def nobody(_judged: Judged) -> None:
     """Takes packets one by one, which is what ends lanes."""
 
 
-def both_ways(
-    configuration: Configuration, path: Path, *, classes: bool, side_of: SideOf | None = None, most_flows: int = 1000
-) -> tuple[Told, Told]:
-    """What is told with lanes, and without."""
-    told = [_told(configuration, path, takers, classes, side_of, most_flows) for takers in ((), (nobody,))]
-    return told[0], told[1]
+class BothWays:
+    """Goes through captures by the policies of a configuration."""
 
+    def __init__(self, configuration: Configuration) -> None:
+        self._model = Watched(configuration.table(0), configuration.site())
+        self._of_sender = Sides(configuration.site()).of_sender
+        self._hosts = configuration.streaming_hosts
 
-def _told(
-    configuration: Configuration, path: Path, takers: tuple[Take, ...], classes: bool, side_of: SideOf | None, most_flows: int
-) -> Told:
-    model = Watched(configuration.table(0), configuration.site())
-    inspector = Inspector(configuration.streaming_hosts, most_flows=most_flows)
-    asked = side_of or Sides(configuration.site()).of_sender
-    slow = 0
+    def told(
+        self, path: Path, *, classes: bool, side_of: SideOf | None = None, most_flows: int = MOST_FLOWS
+    ) -> tuple[Told, Told]:
+        """What is told with lanes, and without."""
+        by_lanes, slowly = (self._told(path, takers, classes, side_of, most_flows) for takers in ((), (nobody,)))
+        return by_lanes, slowly
 
-    def counting(packet: Decoded) -> Side:
-        nonlocal slow
-        slow += 1
-        return asked(packet)
+    def _told(self, path: Path, takers: tuple[Take, ...], classes: bool, side_of: SideOf | None, most_flows: int) -> Told:
+        inspector = Inspector(self._hosts, most_flows=most_flows)
+        slow = 0
 
-    summary = Summary("model", [str(path)], ["blocklist"])
-    replay = Replay(model, counting if side_of is None else side_of)
-    replay.run(path, summary, takers, classifier=Classifier(inspector) if classes else None)
-    connections = [
-        (key, each.opened, each.deadline, each.answered, each.ends, each.mark, each.is_kept, each.from_lower)
-        for key, each in model.run.connections._known.items()
-    ]
-    flows = [(key, each.seen, each.number, each.budget, each.decision) for key, each in inspector._flows._flows.items()]
-    return Told(summary.document(), (connections, flows, inspector.counts, inspector.held), slow)
+        def counting(packet: Decoded) -> Side:
+            nonlocal slow
+            slow += 1
+            return self._of_sender(packet)
+
+        summary = Summary("model", [str(path)], ["blocklist"])
+        replay = Replay(self._model, counting if side_of is None else side_of)
+        replay.run(path, summary, takers, classifier=Classifier(inspector) if classes else None)
+        connections = [
+            (key, each.opened, each.deadline, each.answered, each.ends, each.mark, each.is_kept, each.from_lower)
+            for key, each in self._model.run.connections._known.items()
+        ]
+        flows = [(key, each.seen, each.number, each.budget, each.decision) for key, each in inspector._flows._flows.items()]
+        return Told(summary.document(), (connections, flows, inspector.counts, inspector.held), slow)

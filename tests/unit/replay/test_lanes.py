@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import struct
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.lists.offline import in_force
-from edged.loader import Configuration, load
+from edged.loader import load
 from edged.packet.decode import ETHERNET, RAW
 from edged.replay import classes, connections, lanes
 from edged.replay.arrival import Side
 from edged.replay.sides import ByMac
 from tests.unit.inspect.detectors.p2p_flows import DHT_PING, HANDSHAKE
 from tests.unit.inspect.names.hellos import named, records
-from tests.unit.packet.frames import MAC, TCP, UDP, checksum, ethernet, fragment_header
-from tests.unit.replay.laned import both_ways
-
-SECOND = 1_000_000_000
-UNTIL = int(datetime(2030, 12, 31, tzinfo=UTC).timestamp())  # an exemption ends
-FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
+from tests.unit.packet.frames import MAC, TCP, UDP
+from tests.unit.replay.laned import BothWays
+from tests.unit.replay.talks import ACK, DAMAGE, FIN, RST, SECOND, SYN, URG, Step, Talk, capture
 
 POLICY = {
     "edged.yaml": """\
@@ -57,34 +51,6 @@ GAPS = (
 )
 
 
-class Talk(NamedTuple):
-    """A connection's ends; the first is a subscriber's, or pretends to be."""
-
-    protocol: int
-    near: str
-    far: str
-    near_port: int
-    far_port: int
-
-
-class Step(NamedTuple):
-    """Some packets of one direction of a talk that are alike, the first of them `gap` nanoseconds after what came before."""
-
-    talk: int
-    is_reply: bool
-    flags: int
-    payload: bytes
-    packets: int
-    gap: int
-    damage: str
-
-
-DAMAGE = (
-    *("checksum", "length", "version", "options", "type", "vlan", "transport"),  # what the headers say
-    *("cut", "short", "longer", "first piece", "last piece"),  # how much of it there is
-)
-
-
 @st.composite
 def talks(draw: st.DrawFn) -> Talk:
     family = draw(st.sampled_from((0, 0, 1)))
@@ -105,71 +71,13 @@ STEPS = st.builds(
 )
 
 
-def frame(talk: Talk, step: Step, number: int, link: int) -> tuple[bytes, int]:
-    """The packet, and how long it was on the wire."""
-    ends, ports = (talk.near, talk.far), (talk.near_port, talk.far_port)
-    if step.is_reply:
-        ends, ports = ends[::-1], ports[::-1]
-    if talk.protocol == TCP:
-        data = struct.pack("!HHIIHHHH", *ports, number, 7, 5 << 12 | step.flags, 512, 0, 0) + step.payload
-    else:
-        data = struct.pack("!HHHH", *ports, 8 + len(step.payload), 0) + step.payload
-    if step.damage == "transport":
-        data = data[: 7 if talk.protocol == UDP else 19]
-    source, destination = (ip_address(each).packed for each in ends)
-    if len(source) == 4:
-        data, ethertype = _ipv4(talk.protocol, source + destination, data, step.damage), 0x0800
-    else:
-        data, ethertype = _ipv6(talk.protocol, source + destination, data, step.damage), 0x86DD
-    if link == ETHERNET:
-        if step.damage == "vlan":
-            data, ethertype = struct.pack("!HH", 7, ethertype) + data, 0x8100
-        data = ethernet(data, 0x0806 if step.damage == "type" else ethertype)
-    on_wire = len(data)
-    if step.damage in ("cut", "short"):
-        data = data[: -len(step.payload) - 3]
-    return data, len(data) if step.damage == "short" else on_wire
-
-
-def _ipv4(protocol: int, ends: bytes, data: bytes, damage: str) -> bytes:
-    cut = {"first piece": 0x2000, "last piece": 5}.get(damage, 0)
-    options = bytes(4) if damage == "options" else b""
-    length = 20 + len(options) + len(data) + {"length": 1, "longer": -3}.get(damage, 0)
-    first = (3 if damage == "version" else 4) << 4 | 5 + len(options) // 4
-    head = struct.pack("!BBHHHBBH", first, 0, length, 7, cut, 63, protocol, 0) + ends + options
-    return head[:10] + struct.pack("!H", checksum(head) ^ (damage == "checksum")) + head[12:] + data
-
-
-def _ipv6(protocol: int, ends: bytes, data: bytes, damage: str) -> bytes:
-    if damage in ("first piece", "last piece"):
-        more = damage == "first piece"
-        data, protocol = fragment_header(protocol, 0 if more else 40, more=more) + data, 44
-    elif damage == "options":
-        data, protocol = bytes((protocol, 0, 1, 4, 0, 0, 0, 0)) + data, 60
-    length = len(data) + {"length": 1, "longer": -3}.get(damage, 0)
-    return struct.pack("!IHBB", (5 if damage == "version" else 6) << 28, length, protocol, 62) + ends + data
-
-
-def capture(path: Path, talking: list[Talk], steps: list[Step], link: int) -> None:
-    now, number = (UNTIL - 1) * SECOND, 0
-    with path.open("wb") as out:
-        out.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, link))
-        for step in steps:
-            now += step.gap
-            for _ in range(step.packets):
-                number += 1
-                data, on_wire = frame(talking[step.talk % len(talking)], step, number, link)
-                out.write(struct.pack("<IIII", now // SECOND, now % SECOND, len(data), on_wire) + data)
-                now += 1_000_000
-
-
 @pytest.fixture(scope="module")
-def configuration(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
+def both_ways(tmp_path_factory: pytest.TempPathFactory) -> BothWays:
     folder = tmp_path_factory.mktemp("policy")
     (folder / "rules.d").mkdir()
     for name, content in POLICY.items():
         (folder / name).write_text(content)
-    return in_force(load(folder / "edged.yaml", now=datetime(2026, 1, 1, tzinfo=UTC)))
+    return BothWays(in_force(load(folder / "edged.yaml", now=datetime(2026, 1, 1, tzinfo=UTC))))
 
 
 @pytest.fixture(params=["room", "no room"])
@@ -184,7 +92,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("with_classes", [True, False], ids=["classes", "no classes"])
 def test_counts_and_all_that_is_remembered_are_the_same_without_lanes(
-    configuration: Configuration, file: Path, with_classes: bool
+    both_ways: BothWays, file: Path, with_classes: bool
 ) -> None:
     carried = seen = 0
     most_flows = 1000 if connections.MOST > 3 else 2
@@ -193,7 +101,7 @@ def test_counts_and_all_that_is_remembered_are_the_same_without_lanes(
     def same(talking: list[Talk], steps: list[Step], link: int) -> None:
         nonlocal carried, seen
         capture(file, talking, steps, link)
-        by_lanes, slowly = both_ways(configuration, file, classes=with_classes, most_flows=most_flows)
+        by_lanes, slowly = both_ways.told(file, classes=with_classes, most_flows=most_flows)
         assert by_lanes.document == slowly.document
         assert by_lanes.left == slowly.left
         seen += slowly.slow
@@ -203,11 +111,80 @@ def test_counts_and_all_that_is_remembered_are_the_same_without_lanes(
     assert carried > 0.1 * seen > 100
 
 
-def test_where_a_mac_tells_the_side_there_are_no_lanes(configuration: Configuration, tmp_path: Path) -> None:
+def plain(
+    packets: int = 6,
+    payload: bytes = b"x" * 30,
+    gap: int = 1_000_000,
+    *,
+    talk: int = 0,
+    is_reply: bool = False,
+    flags: int = ACK,
+    damage: str = "",
+) -> Step:
+    return Step(talk, is_reply, flags, payload, packets, gap, damage)
+
+
+VIDEO = records(named(b"cdn.video.example"))
+# what comes before, so that there are lanes: in one direction, in both, of a flow that is not decided, or of a closing connection
+SETTLED = {
+    "unanswered": (plain(12),),
+    "bare": (plain(6, b""),),
+    "both": (plain(1, VIDEO), plain(6), plain(6, is_reply=True), plain(6)),
+    "both bare": (plain(3, b""), plain(3, b"", is_reply=True), plain(3, b"")),
+    "long": (plain(9), plain(9, is_reply=True), plain(3, gap=2 * SECOND), plain(3)),
+    "piece": (plain(9), plain(1, damage="first piece"), plain(3)),
+    "closing": (plain(9), plain(1, flags=ACK | FIN), plain(6), plain(6, is_reply=True)),
+    "many": tuple(plain(9, VIDEO, talk=talk) for talk in (0, 1, 0, 1)),
+}
+# and then something comes that may not go by a lane, or after which others may not
+ODD = (
+    *(plain(1, damage=damage) for damage in DAMAGE),
+    *(plain(1, b"", damage=damage) for damage in ("cut", "transport", "length")),
+    *(plain(1, flags=flags) for flags in sorted(set(TCP_FLAGS))),
+    *(plain(1, gap=gap) for gap in GAPS),
+    *(plain(1, payload) for payload in (b"", VIDEO, DHT_PING)),
+    plain(1, is_reply=True),
+    plain(1, is_reply=True, flags=SYN | ACK),
+    plain(1, is_reply=True, flags=ACK | FIN),
+    plain(3, VIDEO, talk=1),
+)
+AFTER: tuple[tuple[Step, ...], ...] = ((), (plain(1, b""),), (plain(1, b"", gap=35 * SECOND), plain(2)))
+NEIGHBOUR = Talk(UDP, "203.0.113.20", "198.51.100.9", 40_001, 443)
+ENDS = {
+    "tcp": Talk(TCP, "203.0.113.20", "198.51.100.9", 40_000, 443),
+    "udp": Talk(UDP, "203.0.113.20", "198.51.100.9", 40_000, 443),
+    "tcp6": Talk(TCP, "2001:db8:d::10", "2001:db8:f::9", 40_000, 443),
+    "udp6": Talk(UDP, "2001:db8:d::10", "2001:db8:f::9", 40_000, 443),
+    "exempt until then": Talk(TCP, "203.0.113.10", "198.51.100.9", 40_000, 25),
+    "tunnel": Talk(UDP, "203.0.113.20", "198.51.100.9", 40_000, 2152),
+    "refused": Talk(UDP, "203.0.113.20", "198.51.100.66", 40_000, 443),
+    "forged": Talk(TCP, "198.51.100.7", "203.0.113.20", 40_000, 443),
+}
+
+
+@pytest.mark.parametrize("before", SETTLED.values(), ids=SETTLED)
+@pytest.mark.parametrize("talk", ENDS.values(), ids=ENDS)
+def test_an_odd_packet_among_settled_ones(both_ways: BothWays, tmp_path: Path, talk: Talk, before: tuple[Step, ...]) -> None:
+    same_after_odd_ones(both_ways, tmp_path / "capture.pcap", [talk, NEIGHBOUR], before)
+
+
+def test_an_odd_packet_where_little_is_remembered(both_ways: BothWays, file: Path) -> None:
+    same_after_odd_ones(both_ways, file, [ENDS["tcp"], NEIGHBOUR], SETTLED["many"])
+
+
+def same_after_odd_ones(both_ways: BothWays, file: Path, talking: list[Talk], before: tuple[Step, ...]) -> None:
+    for odd in ODD:
+        for after in AFTER:
+            capture(file, talking, [*before, odd, *after], ETHERNET)
+            by_lanes, slowly = both_ways.told(file, classes=True)
+            assert (by_lanes.document, by_lanes.left) == (slowly.document, slowly.left), (odd, after)
+
+
+def test_where_a_mac_tells_the_side_there_are_no_lanes(both_ways: BothWays, tmp_path: Path) -> None:
     file = tmp_path / "capture.pcap"
     talk = Talk(UDP, "203.0.113.10", "198.51.100.9", 40_000, 443)
     capture(file, [talk], [Step(0, False, 0, b"x" * 30, 50, 0, "")], ETHERNET)
-    by_lanes, slowly = both_ways(configuration, file, classes=True)
+    by_lanes, slowly = both_ways.told(file, classes=True)
     assert (by_lanes.document, slowly.slow) == (slowly.document, 50)
     assert by_lanes.slow < 20
     asked = []
@@ -217,6 +194,6 @@ def test_where_a_mac_tells_the_side_there_are_no_lanes(configuration: Configurat
             asked.append(packet)
             return Side.ACCESS
 
-    by_lanes, slowly = both_ways(configuration, file, classes=True, side_of=Asked(frozenset({MAC})))
+    by_lanes, slowly = both_ways.told(file, classes=True, side_of=Asked(frozenset({MAC})))
     assert by_lanes.document == slowly.document
     assert len(asked) == 2 * 50
