@@ -24,7 +24,9 @@ from bench._namespaces import namespace
 from edged.enforce import enforce
 from edged.kernel.linux import LinuxKernel
 from edged.loader import Configuration, load
+from edged.ruleset.nodes import QueueForm
 from edged.ruleset.plan import Desired
+from edged.ruleset.queueing import queued
 from edged.ruleset.render import render
 
 PROMISE = 20.0  # ms
@@ -58,14 +60,16 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder, namespace("apply") as netns, closing(LinuxKernel(netns)) as kernel:
         other = other_policy(Path(folder))
-        lock = kernel.capabilities().lock
+        able = kernel.capabilities()
         text = Path(folder) / "ruleset.nft"
-        text.write_text(render(shipped.table(int(time.time())), int(time.time())))
+        # nft writes no queue of another form: there its rules are fewer
+        written = queued(shipped.table(int(time.time())), able.queue if able.queue is QueueForm.EXPRESSION else None)
+        text.write_text(render(written, int(time.time())))
         nft = ["ip", "netns", "exec", netns, "nft"]
         started = ["ip", "netns", "exec", netns, "true"]
 
         def put(configuration: Configuration) -> None:
-            enforce(kernel, Desired(configuration.table(int(time.time())), lock), time.time)
+            enforce(kernel, Desired(configuration.table(int(time.time())), able.lock, able.queue), time.time)
 
         for _ in range(rounds + 1):
             note("edged, from an empty kernel", lambda: put(shipped))

@@ -103,7 +103,7 @@ class Gateway:
         self.netns = netns
         self.list = folder / "long.txt"
         self._kernel = kernel
-        self._lock = kernel.capabilities().lock
+        self._capabilities = kernel.capabilities()
         subprocess.run(["cp", "-r", f"{EXAMPLE}/.", folder], check=True)
         (folder / POLICY).write_text(BLOCKLIST.format(path=self.list))
         self._files = load(folder / "edged.yaml", now=datetime.now(UTC))
@@ -124,7 +124,8 @@ class Gateway:
         configuration = self._book.refreshed(self._files)
         if self._book.refused:
             raise RuntimeError(f"edged refuses the list: {self._book.refused}")
-        enforce(self._kernel, Desired(configuration.table(int(time.time())), self._lock), time.time)
+        able = self._capabilities
+        enforce(self._kernel, Desired(configuration.table(int(time.time())), able.lock, able.queue), time.time)
         return configuration
 
     def nft(self, path: Path) -> float:

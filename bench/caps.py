@@ -24,20 +24,18 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
-from pathlib import Path
 
 from bench import subscribers
 from bench._forwarding import BATCHES, ELSEWHERE, FLOWS, MACS, Router, Volley, frames, nanoseconds, near_addresses, routed
 from bench._namespaces import alone
+from bench._shipped import shipped, without_caps
 from bench._table import Table
 from edged.addresses import Family
 from edged.configuration import PlacedPolicy
 from edged.enforce import enforce
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.tc import LinuxTrafficControl
-from edged.loader import load
 from edged.marks import FlowClass, in_field
 from edged.policies.caps import Caps
 from edged.queueing.diff import diff
@@ -48,11 +46,10 @@ from edged.ruleset.plan import Desired
 from edged.ruleset.tree import SHAPED, Counter
 from edged.ruleset.tree import Table as RuleTable
 
-EXAMPLE = Path(__file__).parents[1] / "rules" / "edged.yaml"
 PROMISE, SAME = 1.2, 1.05
 OTHERS = 5_000
 LINE, CAP = Rate(100_000_000_000), Rate(50_000_000_000)
-TURNS = 5  # the least of which counts: what others do on the machine only adds
+TURNS = 3  # the least of which counts: what others do on the machine only adds
 SMALL = 100  # bytes after which a flow is heavy, where it shall be
 PEER, UNCLASSED, UNCLASSED_AMONG_MANY = "no caps", "no class", "no class, 100,000 subscribers known"
 THROUGH_HTB = "p2p, heavy, with a lease, through HTB"
@@ -81,17 +78,16 @@ class Form:
 def forms() -> list[Form]:
     """What is compared; the first one is the peer."""
     now = int(time.time())
-    shipped = load(EXAMPLE, now=datetime.now(UTC))
-    without = replace(shipped, policies=tuple(each for each in shipped.policies if not isinstance(each.settings, Caps)))
+    example = shipped()
     raw, _ = subscribers.file(random.Random(1))
-    policy, known = shipped.table(now), replace(shipped, subscribers=subscribers.edged(raw)).table(now)
-    heavy = replace(shipped, policies=tuple(map(_heavy_at_once, shipped.policies))).table(now)
-    marks = shipped.site().marks
+    policy, known = example.table(now), replace(example, subscribers=subscribers.edged(raw)).table(now)
+    heavy = replace(example, policies=tuple(map(_heavy_at_once, example.policies))).table(now)
+    marks = example.site().marks
     none, p2p, streaming = (
         marks.inspected | in_field(marks.flow_class, each) for each in (FlowClass.NONE, FlowClass.P2P, FlowClass.STREAMING)
     )
     return [
-        Form(PEER, without.table(now)),
+        Form(PEER, without_caps().table(now)),
         Form(UNCLASSED, policy, none),
         Form(UNCLASSED_AMONG_MANY, known, none),
         Form("p2p, not heavy", policy, p2p),
@@ -192,7 +188,7 @@ def trees() -> tuple[Tree, ...]:
 
 def main() -> int:
     """Measure and print; 1 where a promise is not kept."""
-    rounds = max(3, int(sys.argv[1])) if len(sys.argv) > 1 else 9
+    rounds = max(3, int(sys.argv[1])) if len(sys.argv) > 1 else 7
     asked = forms()
     found: dict[Family, dict[str, list[float]]] = {family: {each.name: [] for each in asked} for family in Family}
     with routed() as (netns, outlets), closing(Gateway(netns, outlets)) as gateway:

@@ -1,4 +1,4 @@
-"""What a forwarded packet pays for the shipped policy, beside the same policy as linear nft rules and as iptables rules.
+"""What a forwarded packet pays for the shipped policy, caps aside, beside the same as linear nft rules and as iptables rules.
 
     python -m bench.forwarding [ROUNDS]          (root)
 
@@ -22,21 +22,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 from bench._forwarding import BATCHES, ELSEWHERE, FLOWS, MACS, Router, Volley, frames, nanoseconds, routed
 from bench._linear import iptables, linear_nft
+from bench._shipped import without_caps
 from edged.addresses import Family
 from edged.config.gateway import PoolName
-from edged.loader import Configuration, load
+from edged.loader import Configuration
 from edged.ruleset.compile import compile_table
 from edged.ruleset.render import render
 from edged.ruleset.tree import Table
 
 CONNTRACK = "table inet tracked { chain c { type filter hook forward priority 0; ct state established; }; }"
-EXAMPLE = Path(__file__).parents[1] / "rules" / "edged.yaml"
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Case:
 
 def cases() -> list[Case]:
     """The shipped example in both families, and with 64 prefixes in IPv4."""
-    shipped = load(EXAMPLE, now=datetime.now(UTC))
+    shipped = without_caps()
     now = int(time.time())
     return [
         Case("shipped, IPv4", Family.IPV4, shipped.table(now)),

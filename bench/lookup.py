@@ -2,9 +2,9 @@
 
     python -m bench.lookup [ROUNDS]          (root)
 
-The shipped policies, with one million IPv4 and half a million IPv6 addresses in the list, on the router of forwarding.py: one
-thread sends packets through it, and its own CPU time is the cost; see there. The forms take turns in each round, and a ratio is
-the median of the rounds'.
+The shipped policies, caps aside, with one million IPv4 and half a million IPv6 addresses in the list, on the router of
+forwarding.py: one thread sends packets through it, and its own CPU time is the cost; see there. The forms take turns in each
+round, and a ratio is the median of the rounds'.
 
 `established` packets are of 512 flows to as many servers that are in no list. `first` ones begin a flow each, to 12,288 servers
 that are in no list, so every lookup is of another address; conntrack makes an entry for each, in all forms.
@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -43,18 +42,18 @@ from bench._forwarding import (
 )
 from bench._lists import addresses, texts, write_nft
 from bench._namespaces import alone
+from bench._shipped import without_caps
 from bench._table import Table
 from edged.addresses import Address, Family
 from edged.enforce import enforce
 from edged.kernel.linux import LinuxKernel
-from edged.loader import Configuration, load
+from edged.loader import Configuration
 from edged.packed import Entries, Packed, unpack
 from edged.policies import Blocklist
 from edged.ruleset.plan import Desired
 from edged.sources.stored import StoredList
 from tests.netns.differential.shots import SYN, Tcp
 
-EXAMPLE = Path(__file__).parents[1] / "rules" / "edged.yaml"
 COUNTS = {Family.IPV4: 1_000_000, Family.IPV6: 500_000}
 PROMISE = 1.15
 _CHAIN = """\
@@ -120,7 +119,7 @@ def with_list(shipped: Configuration, accepted: StoredList) -> Configuration:
 
 def forms(kernel: LinuxKernel, router: Router, listed: dict[Family, Packed], folder: Path) -> dict[str, Callable[[], None]]:
     """What is compared, and how each is loaded."""
-    shipped = load(EXAMPLE, now=datetime.now(UTC))
+    shipped = without_caps()
     long = with_list(shipped, stored(listed))
     plain = []
     for family, each in listed.items():

@@ -113,7 +113,9 @@ class Inspector:
         if flow is not None and not 0 <= now_ns - flow.seen < SECOND:
             flow = self._after_a_while(now_ns, key, flow, packet)
         if flow is None or (flags is not None and flags & _SYN_ACK == _SYN and packet.sequence != flow.syn):
-            flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low))
+            # of a live connection the rules hand out nothing before the server's answer to its SYN (policies/capping.py)
+            is_answer = flags is not None and flags & _SYN_ACK == _SYN_ACK
+            flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low != is_answer))
             self._counts.flows += 1
         elif (decision := flow.decision) is not None and decision.final:
             self.fed = flow

@@ -19,7 +19,7 @@ Key = tuple[int, int, int, int, int]
 class Flow:
     """What is remembered of a flow.
 
-    - `client_is_low`: its first packet came from the key's first end.
+    - `client_is_low`: its client is the key's first end, who sent its first packet, unless that answered a SYN.
     - `seen`: when it was last put in front, in nanoseconds; who uses it does so once a second. Before all time once the flow is
       no longer remembered, whoever still holds it.
     - `number`: packets that brought payload so far; `budget`: how many may, before the flow is given up.

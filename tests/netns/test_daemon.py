@@ -194,13 +194,14 @@ def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the
             "-c",
             str(daemon.config),
             "--confirm",
-            "1s",
+            "2s",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: observes(daemon))
+        # the kernel has the change a moment before the daemon tells of it
+        eventually(lambda: observes(daemon) and daemon.client.status()["confirm"] is not None)
         seconds_left = daemon.client.status()["confirm"]["seconds_left"]
         asked_at = time.monotonic()
         command.kill()

@@ -19,7 +19,6 @@ from pathlib import Path
 from edged.addresses import Family
 from edged.kernel.namespace import inside
 from edged.lab.topology import Host, Topology
-from edged.queueing.tree import ClassId
 from edged.ruleset.nodes import Direction
 from tests.netns.daemon_process import Daemon
 
@@ -28,11 +27,11 @@ IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
 AFTER = 200_000  # bytes that a flow moves before it is held
 DEVICES = {Direction.DOWN: "lan0", Direction.UP: "wan0"}
 _EDGED = """\
-gateway: {{name: gw1, access: [{access}], upstream: [wan0]}}
+gateway: {name: gw1, access: [lan0], upstream: [wan0]}
 pools:
   dynamic: [203.0.113.0/25, 2001:db8:d::/48]
   static: [203.0.113.64/28, 198.51.100.0/24, 2001:db8:5::/48]
-metrics: {{listen: "127.0.0.1:9825"}}
+metrics: {listen: "127.0.0.1:9825"}
 control: control.sock
 state: state
 subscribers: subscribers.csv
@@ -60,7 +59,6 @@ class Settings:
 
     plans: Sequence[Plan]
     pool: int = 32
-    access: str = "lan0"
     queues: int = 1
 
     @property
@@ -117,7 +115,7 @@ class CapsGateway:
     def write(self) -> None:
         """Put the settings and the rows into the files."""
         folder = self.daemon.folder
-        self.daemon.config.write_text(_EDGED.format(access=self.settings.access))
+        self.daemon.config.write_text(_EDGED)
         (folder / "rules.d/50-caps.yaml").write_text(self.settings.caps)
         (folder / "subscribers.csv").write_text("\n".join(["id,prefixes,plan", *(each.row for each in self.subscribers), ""]))
 
@@ -143,7 +141,8 @@ class CapsGateway:
 
     def is_shaped(self, device: str) -> bool:
         """Whether all classes of the pool, and the line's, are there."""
-        return len(self.classes(device)) == self.settings.pool + 1
+        shown = self.topology.gateway.run(["tc", "class", "show", "dev", device]).stdout
+        return len(re.findall(r"class htb ed:", shown)) == self.settings.pool + 1
 
     def reload(self) -> None:
         """Have the daemon take the files anew."""
@@ -165,13 +164,6 @@ class CapsGateway:
     def workers(self) -> list[int]:
         """The inspectors' processes."""
         return [pid for pid in _children(self.daemon.process.pid) if b"edged.inspectors" in _command(pid)]
-
-    def classes(self, device: str) -> dict[ClassId, int]:
-        """The rates of edged's classes on the device, in bits a second."""
-        shown = self.topology.gateway.run(["tc", "-d", "class", "show", "dev", device]).stdout
-        found = re.findall(r"class htb ed:(\w+) .*?rate (\d+)([KMG]?)bit", shown)
-        units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-        return {ClassId(0xED, int(minor, 16)): int(number) * units[unit] for minor, number, unit in found}
 
     def has_lease(self, subscriber: Subscriber, direction: Direction, family: Family) -> bool:
         """Whether the subscriber's heavy p2p in that direction and family goes through a class."""

@@ -148,8 +148,9 @@ def rtmp_server(size: int) -> Callable[[socket.socket], None]:
         for number in range(0, size, 4096):
             body = b"\x17\x01\x00\x00\x00" + CHUNK[:4096]
             connection.sendall(_message(_STREAM, _VIDEO, 1, body, milliseconds=number // 4096))
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):  # were anything of the client's left unread, the end would be a reset, and take data with it
+            pass
 
     return serve
 

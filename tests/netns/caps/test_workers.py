@@ -40,10 +40,15 @@ def slow(pid: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hurt", "gap", "workers"), [(kill, 1.0, 2), (stop, 1.0, 2), (slow, 0.5, 1)], ids=["killed", "stopped", "slow"]
+    ("hurt", "gap", "workers", "waited"),
+    [(kill, 1.0, 2, 0), (stop, 1.0, 2, 1), (slow, 0.5, 1, 0)],
+    ids=["killed", "stopped", "slow"],
 )
-def test_flows_open_and_go_on(gateway: CapsGateway, hurt: Callable[[int], None], gap: float, workers: int) -> None:
-    """G-3: caps and classification fail open."""
+def test_flows_open_and_go_on(gateway: CapsGateway, hurt: Callable[[int], None], gap: float, workers: int, waited: int) -> None:
+    """G-3: caps and classification fail open, and packets that waited in vain are counted.
+
+    `workers` is the least number of those that are hurt, `waited` that of such packets: one that is stopped for good has some.
+    """
     hurt_ones: set[int] = set()
     until = time.monotonic() + SECONDS
     with Openings(gateway.topology) as seen:
@@ -57,6 +62,7 @@ def test_flows_open_and_go_on(gateway: CapsGateway, hurt: Callable[[int], None],
         f"{len(seen.opened)} connections: opened in {percentile(seen.opened, 0.99) * 1e3:.1f} ms, first words in "
         f"{percentile(seen.first_words, 0.99) * 1e3:.1f} ms (99 of 100); longest answer {max(seen.answered) * 1e3:.0f} ms"
     )
+    assert gateway.daemon.metrics()['edged_queue_packets_total{queue="0",result="released"}'] >= waited
     assert len(hurt_ones) >= workers, "no worker was replaced"
     assert len(seen.opened) > 100
     assert percentile(seen.opened, 0.99) < QUICKLY

@@ -311,7 +311,8 @@ def test_frames_that_do_not_come_in_end_the_replay() -> None:
         listening.settimeout(0.5)
         down_now = struct.pack("16sH22x", b"lan0", 0)
         fcntl.ioctl(listening, SIOCSIFFLAGS, down_now)
-        with pytest.raises(KernelError, match=r"[1-9]\d* packets were lost before the gateway"):
+        # the kernel says so at once (ENOBUFS), or the packets are missed afterwards: that depends on when it sees the link go
+        with pytest.raises(KernelError, match=r"[1-9]\d* packets were lost before the gateway|cannot be sent into the gateway"):
             list(engine.judge(up(*[udp(IPV4.dynamic, FAR[4])] * 20)))
 
 

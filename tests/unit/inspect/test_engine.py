@@ -337,3 +337,15 @@ def test_whatever_the_bytes_of_a_packet_are_nothing_is_raised(data: bytes) -> No
     packet = decode(b"\x45\0" + len(data).to_bytes(2, "big") + bytes(4) + b"\x40" + data[9:], RAW)
     if isinstance(packet, Decoded):
         inspector().feed(0, packet, b"\x45\0" + len(data).to_bytes(2, "big") + bytes(4) + b"\x40" + data[9:])
+
+
+def test_who_answers_a_syn_that_was_not_seen_is_the_server() -> None:
+    inspector = Inspector(Hosts())
+    server = "198.51.100.2", 6881
+    wire = Wire(inspector, server=server)
+    wire.tcp(SYN | ACK, side=1)
+    wire.next[1] += 1
+    wire.tcp(ACK)
+    wire.say(HANDSHAKE)
+    [learnt] = inspector.learnt()
+    assert learnt.port == server[1]
