@@ -24,10 +24,10 @@ from edged.replay.lane import ACK, FIN_SYN_RST_ACK, NOWHERE, PLACES, Lane, name_
 from edged.replay.model import Run
 from edged.replay.readers import Record
 from edged.replay.report import Summary
+from edged.replay.run import SPOKEN_EVERY
 from edged.replay.verdict import Judged
 
 MOST = 32_768  # lanes, some 15 MB
-ASIDE = 1024  # of so many packets one goes the slow way whatever it is, so that progress is told; a power of two
 
 _FIXED, _PLAIN = 0xFF00_0000_0000_3FFF, 0x4500_0000_0000_0000  # version and header length; MF and offset of a fragment
 
@@ -42,7 +42,7 @@ class Lanes:
         self._summary = summary
         self._capture = capture
         self._lanes: dict[bytes, Lane] = {}
-        self._refused: set[bytes] = set()
+        self._once: set[bytes] = set()  # names that were refused, most of them never again
         self._turned_away = 0  # since room was made last
         self._forgot = 0
 
@@ -101,7 +101,8 @@ class Lanes:
                 )
                 # no piece is to be given up by now
                 and (not waiting or now <= waiting[0].until)
-                and number & ASIDE - 1
+                # and no progress to be told
+                and number & SPOKEN_EVERY - 1
             ):
                 connection.deadline = now + lane.lifetime
                 lane.packets += 1
@@ -127,10 +128,10 @@ class Lanes:
         name = name_of(packet, arrival.data)
         if not name:
             return
-        if not settled.connection.is_kept and name not in self._refused:  # most are refused once
-            if len(self._refused) >= MOST:
-                self._refused.clear()
-            self._refused.add(name)
+        if not settled.connection.is_kept and name not in self._once:
+            if len(self._once) >= MOST:
+                self._once.clear()
+            self._once.add(name)
             return
         former = self._lanes.get(name)
         if former is None and not self._has_room():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Take = Callable[[Judged], None]
 Progress = Callable[[int, float], None]  # so many packets of the capture, and how much of its file, from 0 to 1
-_SPOKEN_EVERY = 1024  # packets; a power of two
+SPOKEN_EVERY = 1024  # packets; a power of two
 _new = tuple.__new__
 
 
@@ -62,7 +62,7 @@ class Replay(NamedTuple):
                 add(judged)
                 for take in takers:
                     take(judged)
-                if not judged.arrival.number & _SPOKEN_EVERY - 1:
+                if not judged.arrival.number & SPOKEN_EVERY - 1:
                     progress(judged.arrival.number, capture.done)
             if lanes is not None:
                 lanes.close()
@@ -74,7 +74,11 @@ class Replay(NamedTuple):
 
     def _laned(self, classifier: Classifier | None) -> Run | None:
         """A run that can have lanes: of the model, where addresses tell the sides and nobody wants each packet of a flow."""
-        if isinstance(self.engine, Model) and not isinstance(self.side_of, ByMac) and (classifier is None or not classifier.rows):
+        if (
+            isinstance(self.engine, Model)
+            and not isinstance(self.side_of, ByMac)
+            and (classifier is None or classifier.rows is None)
+        ):
             return self.engine.begin()
         return None
 
