@@ -152,7 +152,7 @@ def speeds(table: Table, file: Path, empty: Path, packets: int, rounds: int) -> 
         "tshark -q -z io,phs": ("tshark", "-q", "-n", "-z", "io,phs", "-r"),  # looks into every packet
         "ndpiReader": ("ndpiReader", "-q", "-i"),
     }
-    asked = {"edged, one core": None, "edged, with classes": configuration.streaming_hosts}
+    asked = {"edged, as shipped": configuration.streaming_hosts, "edged, without classes": None}
     found: dict[str, list[float]] = {name: [] for name in asked}
     for name, command in peers.items():
         if shutil.which(command[0]):
@@ -167,12 +167,12 @@ def speeds(table: Table, file: Path, empty: Path, packets: int, rounds: int) -> 
             took = seconds_of(*peers[name], str(file))[0] - seconds_of(*peers[name], str(empty))[0]
             found[name].append(packets / max(took, 1e-3))
     table.head("one core, CPU time, start aside", "thousand packets/s", "edged")
-    own = found.pop("edged, one core")
-    table.row("edged, one core", [rate / 1000 for rate in own])
+    own = found.pop("edged, as shipped")
+    table.row("edged, as shipped", [rate / 1000 for rate in own])
     for name, rates in found.items():
         table.against(name, [rate / 1000 for rate in rates], [rate / 1000 for rate in own])
     rate = statistics.median(own)
-    table.say(f"at least {RATE:,} packets/s", f"{rate:,.0f}", held=rate >= RATE)
+    table.say(f"as shipped: at least {RATE:,} packets/s", f"{rate:,.0f}", held=rate >= RATE)
 
 
 def small(table: Table, rounds: int) -> None:
