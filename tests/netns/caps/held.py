@@ -64,8 +64,13 @@ def is_leased(got: float, rate: float) -> bool:
 
 
 def is_policed(got: float, rate: float, seconds: float) -> bool:
-    """Whether that is the rate of a cap by a bucket, which can have filled up before the `seconds`."""
-    return LEAST * rate <= got <= (MOST + BUCKET / seconds) * rate
+    """Whether that is the rate of a cap by a bucket, both in Mbit/s."""
+    return LEAST * rate <= got <= most(rate, 0, seconds)
+
+
+def most(rate: float, pool: int, seconds: float) -> float:
+    """The most that a cap lets by in the `seconds`: with no pool it is a bucket's, which can have filled up before them."""
+    return (MOST if pool else MOST + BUCKET / seconds) * rate
 
 
 def _between(way: Way) -> str:

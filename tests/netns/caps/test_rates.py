@@ -8,6 +8,7 @@ gone at once. It fills up again while TCP recovers.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 
@@ -15,12 +16,16 @@ from edged.addresses import Family
 from edged.ruleset.nodes import Direction
 from tests.netns.bulk import Way, transfers
 from tests.netns.caps.gateway import IS_LONG, CapsGateway, Plan, Settings, caps_gateway
-from tests.netns.caps.held import PEER_HANDSHAKE, arrivals, is_leased, is_policed, megabits_once_heavy
+from tests.netns.caps.held import LEAST, PEER_HANDSHAKE, arrivals, megabits_once_heavy, most
 
 MEGABITS = (1, 10, 100)
 PLANS = [Plan(f"mbit{rate}", rate * 1000, rate * 1000) for rate in MEGABITS]
 LEASED, POLICED = 32, 0  # classes in the pool
 SECONDS = {LEASED: 2.0, POLICED: 4.0}
+ROUNDS = {
+    LEASED: 1,
+    POLICED: 3,
+}  # none may be above its rate; how much of it TCP uses while packets are dropped is a median's matter
 LONGER = 4 if IS_LONG else 1
 # a subscriber for each transfer, so that each has a bucket of its own
 TRANSFERS = [(family, direction, plan) for family in Family for direction in Direction for plan in PLANS]
@@ -46,9 +51,13 @@ def test_heavy_tcp_is_held_within_half_a_second(gateway: CapsGateway, family: Fa
             ends = (there, subscriber.host) if direction is Direction.DOWN else (subscriber.host, there)
             ways.append((ends, family))
             rates.append(plan.down // 1000)
-    with arrivals(ways) as arrived, transfers(ways, PEER_HANDSHAKE):
-        seen = megabits_once_heavy(arrived, seconds)
-    told = ", ".join(f"{got:.2f} of {rate}" for got, rate in zip(seen, rates, strict=True))
-    print(f"down, then up: {told}")
-    for got, rate in zip(seen, rates, strict=True):
-        assert is_leased(got, rate) if gateway.settings.pool else is_policed(got, rate, seconds), told
+    rounds = []
+    for _ in range(ROUNDS[gateway.settings.pool]):
+        with arrivals(ways) as arrived, transfers(ways, PEER_HANDSHAKE):
+            rounds.append(megabits_once_heavy(arrived, seconds))
+        told = ", ".join(f"{got:.2f} of {rate}" for got, rate in zip(rounds[-1], rates, strict=True))
+        print(f"down, then up: {told}")
+        for got, rate in zip(rounds[-1], rates, strict=True):
+            assert got <= most(rate, gateway.settings.pool, seconds), told
+    for seen, rate in zip(zip(*rounds, strict=True), rates, strict=True):
+        assert median(seen) >= LEAST * rate, rounds

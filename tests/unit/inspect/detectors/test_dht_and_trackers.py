@@ -109,7 +109,7 @@ def test_nothing_less_is_a_tracker(payload: bytes, other: bytes) -> None:
     assert found(Transport.UDP, answered(payload, other)) == []
 
 
-@pytest.mark.parametrize("body", [BENCODED_PEERS, gzip.compress(BENCODED_PEERS)])
+@pytest.mark.parametrize("body", [BENCODED_PEERS, gzip.compress(BENCODED_PEERS)], ids=["plain", "gzipped"])
 def test_an_http_tracker_names_peers(body: bytes) -> None:
     assert found(Transport.TCP, answered(HTTP_PEERS + body, HTTP_ANNOUNCE))[0].peers == (PEER,)
 
