@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.promises import NUMBER, measured, numbers_of, table
 from tests.tiers import TIERS, missing, require, required
+
+__all__ = ["measured"]  # a fixture for all
 
 TESTS = Path(__file__).parent
 
@@ -35,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     required()
     for tier, meaning in TIERS.items():
         config.addinivalue_line("markers", f"{tier}: {meaning}")
+    config.addinivalue_line("markers", "promise(N): a harness of promise N of tests/promises.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,9 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (tier := tier_of(item)) in TIERS:
             item.add_marker(tier)
+        item.user_properties.extend((NUMBER, number) for number in numbers_of(item))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     tier = tier_of(item)
     if reason := missing(tier):
         require(tier, reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = (report for found in terminalreporter.stats.values() for report in found if isinstance(report, pytest.TestReport))
+    if lines := list(table(reports)):
+        terminalreporter.section("promises")
+        for line in lines:
+            terminalreporter.line(line)
