@@ -14,9 +14,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class _Daemon:
         state = StateFolder(state_folder(self.path), self.clock)
         choice = choose(self.load, state)
         async with AsyncExitStack() as opened:
-            control = opened.enter_context(_control_socket(choice.named.edged.control))
+            control = opened.enter_context(_control_socket(choice.named.edged.control.path))
             await self._open_kernel(opened)
             self.list_store = ListStore(state.path)
             self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
@@ -114,7 +114,7 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
-            await opened.enter_async_context(self._served(control, choice.named))
+            await self._serve(opened, control, choice.named)
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
@@ -177,37 +177,25 @@ class _Daemon:
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):
             _log.warning("%s", warning)
 
-    @asynccontextmanager
-    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[None]:
-        """Metrics and control. Raises EdgedError where the metrics' address cannot be used."""
-        from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
-
-        from edged.control.server import application  # noqa: PLC0415
-        from edged.daemon.service import ControlService, figures  # noqa: PLC0415
-        from edged.metrics.gate import GateKeeper  # noqa: PLC0415
-        from edged.metrics.page import application as page  # noqa: PLC0415
-        from edged.metrics.server import serve  # noqa: PLC0415
+    async def _serve(self, opened: AsyncExitStack, control: socket.socket, first: Configuration) -> None:
+        """Metrics and control, for as long as the stack is open. Raises EdgedError where the metrics' address cannot be used."""
+        from edged.daemon.service import ControlService, figures  # noqa: PLC0415  0.3 s that the policy does not wait for
+        from edged.daemon.serving import served  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        keeper = GateKeeper(lambda: self.changes.record.configuration.edged.metrics)
-        self.metrics_degraded = lambda: keeper.degraded
-        shown = page(lambda: figures(view(), self.capabilities, self.totals.errors))
-        end_metrics = serve(first.edged.metrics.listen, shown, keeper)
-        runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps)),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=5,
+        service = ControlService(self.changes, view, self.list_store.key, self.sources, self.caps)
+        keeper = await opened.enter_async_context(
+            served(
+                control,
+                service,
+                lambda: figures(view(), self.capabilities, self.totals.errors),
+                first,
+                lambda: self.changes.record.configuration,
+            )
         )
-        await runner.setup()
-        await web.SockSite(runner, control).start()
-        try:
-            yield
-        finally:
-            await runner.cleanup()
-            await asyncio.to_thread(end_metrics)
+        self.metrics_degraded = lambda: keeper.degraded
 
     async def _reload_at(self, asked: asyncio.Event) -> None:
         """Reload at each SIGHUP; nobody waits for the answer but the log."""
