@@ -1,4 +1,4 @@
-"""What a real daemon serves: the metrics page behind TLS and a password, through reloads, broken files and a start without them."""
+"""What a real daemon serves: the metrics page behind TLS and a password, through reloads and broken files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_page_through_reloads_and_broken_files(daemon: Daemon, authority: Au
     with pytest.raises(DaemonRefused) as refused:
         daemon.client.reload()
     assert refused.value.exit_code is ExitCode.INVALID
-    assert "page.key holds no private key" in refused.value.problems[0]
+    assert "page.key holds no private key" in str(refused.value.problems[0])
     broken = scrape(daemon, authority)
     assert expires(broken) == expires(renewed)
     assert "edged_config_last_reload_successful 0.0" in broken.stdout
@@ -101,9 +101,8 @@ def test_no_secret_is_kept_or_told(daemon: Daemon, authority: Authority) -> None
     daemon.stop()
     key = (daemon.folder / "page.key").read_text().splitlines()[1]
     digest = (daemon.folder / "metrics.users").read_text().rpartition("$")[2].strip()
-    told = daemon.log() + "".join(
-        path.read_text(errors="replace") for path in (daemon.folder / "state").rglob("*") if path.is_file()
-    )
+    kept = (path.read_text(errors="replace") for path in (daemon.folder / "state").rglob("*") if path.is_file())
+    told = "".join((daemon.log(), *kept))
     assert "prometheus" not in told
     for secret in (key, digest, PASSWORD, "guess-4711"):
         assert secret not in told
