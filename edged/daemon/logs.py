@@ -31,7 +31,8 @@ def set_up(environment: Mapping[str, str]) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # changes have an audit line of their own
+    # it repeats what a peer sent; requests that are none are answered, and changes have an audit line of their own
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL + 1)
 
 
 def _is_journal(stream: str) -> bool:
