@@ -16,10 +16,11 @@ from edged.inspectors.board import CLASSES, Board, Word
 from edged.inspectors.inspector import Inspector
 from edged.inspectors.queue import Queue
 from edged.inspectors.verdicts import Verdicts
-from edged.inspectors.wire import LARGEST, waiting_in
+from edged.inspectors.wire import LARGEST, Reader
 from edged.marks import FlowClass, MarkFields
 from edged.packet.layers import Undecodable
 from edged.packet.network import ip
+from edged.packet.segment import plain, segment_of
 
 _REST_MS = 250  # between two signs of life where nothing comes
 _AT_ONCE = 16  # packets that are accepted by one system call
@@ -43,6 +44,7 @@ class Service:
 
     def __init__(self, queue: Queue, board: Board, control: socket.socket, inspector: Inspector, marks: MarkFields) -> None:
         self._queue = queue
+        self._reader = Reader()
         self._verdicts = Verdicts(queue)
         self._words = board.words
         self._control = control
@@ -87,20 +89,23 @@ class Service:
         """One message from the kernel; a packet in it is to be accepted, whatever is found in it. Raises MemoryError."""
         words = self._words
         words[_BEAT] = now = monotonic_ns()
-        waiting = waiting_in(message)
+        waiting = self._reader.waiting_in(message)
         if waiting is None:
             return
         number, mark, at, end = waiting
         words[_LAST] = number
-        data = message[at:end]
-        packet = ip(data, 0, _ON_WIRE)
-        if isinstance(packet, Undecodable):
-            self._verdicts.accept(number)
-            words[_UNREADABLE] += 1
-            return
+        segment = plain(message, at, end)
+        if segment is None:
+            message = message[at:end]
+            packet = ip(message, 0, _ON_WIRE)
+            segment = None if isinstance(packet, Undecodable) else segment_of(packet)
+            if segment is None:
+                self._verdicts.accept(number)
+                words[_UNREADABLE if isinstance(packet, Undecodable) else _UNDECIDED] += 1
+                return
         decided = self._inspector.decided
         try:
-            decision = self._inspector.feed(now, packet, data)
+            decision = self._inspector.take(now, segment, message)
         except Exception as failed:  # noqa: BLE001  no fault of an inspector may cost a packet
             self._failed(number, failed)
             return

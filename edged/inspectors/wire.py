@@ -6,6 +6,7 @@ Sources: linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_queue.h, net/net
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from edged.kernel import uapi
@@ -28,6 +29,8 @@ _HEAD = struct.Struct("=HH").unpack_from
 _WORD = struct.Struct("!I")
 _word = _WORD.unpack_from
 _FIRST = 20  # where attributes begin: behind netlink's header and nfnetlink's
+_NUMBER = _FIRST + 4  # struct nfqnl_msg_packet_hdr begins with it
+_NOWHERE = 1 << 30  # beyond the end of any message
 _new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
 
 
@@ -56,6 +59,47 @@ def waiting_in(message: bytes) -> Waiting | None:
             (mark,) = _word(message, at + 4)
         at += length + 3 & ~3
     return _new(Waiting, (number, mark, begin, end))
+
+
+class Reader:
+    """Reads packets as `waiting_in` does; messages of a queue are nearly all of one form, and those like the last are read at once.
+
+    A form is the kinds and lengths of all attributes in front of the payload, the packet's number being in the first.
+    """
+
+    __slots__ = ("_at", "_heads", "_heads_of", "_mark_at")
+
+    def __init__(self) -> None:
+        self._at = _NOWHERE  # the payload
+        self._mark_at = 0
+        self._heads: tuple[int, ...] = ()
+        self._heads_of: Callable[[bytes], tuple[int, ...]] = _KIND
+
+    def waiting_in(self, message: bytes) -> Waiting | None:
+        """The packet in a message; None where it is something else."""
+        at, mark_at = self._at, self._mark_at
+        if len(message) >= at and self._heads_of(message) == self._heads:
+            length, kind = _HEAD(message, at - 4)
+            if kind == _PAYLOAD:
+                mark = _word(message, mark_at)[0] if mark_at else 0
+                return _new(Waiting, (_word(message, _NUMBER)[0], mark, at, at - 4 + length))
+        waiting = waiting_in(message)
+        if waiting is not None and _HEAD(message, _FIRST)[1] == _PACKET_HDR:
+            self._learn(message, waiting.at)
+        return waiting
+
+    def _learn(self, message: bytes, payload: int) -> None:
+        self._at, self._mark_at = payload or _NOWHERE, 0
+        form, heads, at = "=4xH14x", [_PACKET], _FIRST
+        while at < payload - 4:
+            length, kind = _HEAD(message, at)
+            if kind == _MARK:
+                self._mark_at = at + 4
+            heads += length, kind
+            following = at + length + 3 & ~3
+            form += f"HH{following - at - 4}x"
+            at = following
+        self._heads, self._heads_of = tuple(heads), struct.Struct(form).unpack_from
 
 
 def bound(queue: int) -> bytes:
