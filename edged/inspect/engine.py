@@ -33,6 +33,7 @@ MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseco
 _INSPECTED = (TCP, UDP)
 _UDP_KINDS = (UDP, UDP_IPV6)
 _SYN, _SYN_ACK = 0x02, 0x12
+_QUIC = Decision(None, "quic", None, final=False)
 _ENCRYPTED = Found("bittorrent-encrypted", TrafficClass.P2P)
 _new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
 
@@ -204,7 +205,7 @@ class Inspector:
         message = dns.message(payload)
         if isinstance(message, dns.NotDns):
             return False
-        self._judge.opened(flow, Opening("dns", message.name, goes_on=False))
+        self._judge.opened(flow, _new(Opening, ("dns", message.name, False)))
         return True
 
     def _quic(self, now: int, flow: Flow, side: int, payload: bytes) -> bool:
@@ -213,7 +214,7 @@ class Inspector:
             if flow.learns or not may_be_opening(payload):
                 return False
             flow.quic, flow.quic_side, flow.budget = InitialHello(), side, LONG_BUDGET
-            flow.decision = Decision(None, "quic", None, final=False)
+            flow.decision = _QUIC
         if side != flow.quic_side:
             flow.quic.retry(payload)
             return True
@@ -221,7 +222,7 @@ class Inspector:
             return True
         hello = flow.quic.take(payload)
         if isinstance(hello, Hello):
-            self._judge.opened(flow, Opening("quic", hello.name, goes_on=False))
+            self._judge.opened(flow, _new(Opening, ("quic", hello.name, False)))
         elif isinstance(hello, NotQuic):
             flow.quic = flow.decision = None
             return False
