@@ -39,6 +39,7 @@ from edged.daemon.report import View
 from edged.daemon.surroundings import Surroundings
 from edged.daemon.systemd import Systemd
 from edged.daemon.totals import Totals
+from edged.daemon.uninspected import Uninspected
 from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -102,7 +103,8 @@ class _Daemon:
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
-            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, has_queues=has_queues)
+            uninspected = Uninspected(self.totals)
+            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, uninspected, has_queues=has_queues)
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)
@@ -151,7 +153,7 @@ class _Daemon:
             metrics=str(self.changes.first.edged.metrics.listen),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
-            caps=self.caps.view(),
+            caps=self.caps.view(totals),
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:
