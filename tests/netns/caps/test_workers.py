@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.netns.caps.gateway import CapsGateway, Plan, Settings, caps_gateway
+from tests.netns.caps.gateway import CapsGateway, Plan, Settings, caps_gateway, unstarted
 from tests.netns.caps.openings import Openings, percentile
 from tests.promises import Measured
 
@@ -105,3 +106,34 @@ def test_packets_that_pass_without_an_inspector_are_counted(gateway: CapsGateway
     assert rise["uninspected"] > flows / 2, rise
     assert gateway.daemon.client.status()["caps"]["uninspected"] == after["uninspected"]
     measured(f"inspectors held dead: {flows} of {flows} packets arrived, {rise['uninspected']:.0f} are counted as uninspected")
+
+
+GAP = 0.002
+MOST_UNSEEN = 2.0  # seconds, on a machine that does other things at the same time
+
+
+def test_soon_after_the_start_new_flows_are_inspected() -> None:
+    """Flows of a datagram each, from before the daemon begins: those that pass uninspected tell for how long they do."""
+    with unstarted(Settings([Plan("ten", 10_000, 10_000)], pool=0), ["ten"]) as gateway:
+        near, far = gateway.topology.dynamic, (str(gateway.topology.web.ipv4), 9000)
+        ending = threading.Event()
+
+        def open_flows() -> None:
+            while not ending.wait(GAP):
+                with near.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
+                    outbox.bind((str(near.ipv4), 0))
+                    outbox.sendto(b"?", far)
+
+        opening = threading.Thread(target=open_flows)
+        opening.start()
+        try:
+            gateway.start()
+            time.sleep(0.5)
+            found = handed(gateway)
+        finally:
+            ending.set()
+            opening.join()
+    unseen = found["uninspected"] * GAP
+    print(f"after the start new flows pass uninspected for {unseen:.2f} s")
+    assert found["undecided"] > 100
+    assert unseen < MOST_UNSEEN

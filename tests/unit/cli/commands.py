@@ -94,6 +94,7 @@ STATUS: Status = {
                 "lags": 8,
             }
         ],
+        "uninspected": 3210,
     },
     "degraded": [],
     "warnings": [],
