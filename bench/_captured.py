@@ -26,7 +26,7 @@ MTU = 1500
 
 
 class Flow(NamedTuple):
-    """One that is handed out: `ports` are the client's and the server's; a packet is whether it goes up, and TCP's or UDP's bytes."""
+    """One that is handed out: `ports` are client's and server's; of each packet whether it goes up, and TCP's or UDP's bytes."""
 
     protocol: int
     ports: tuple[int, int]

@@ -3,11 +3,12 @@
     python -m bench.inspect_queue [ROUNDS]          (root)
 
 The router of forwarding.py, with a rule that sends every packet that it forwards to one queue. What it forwards are the first
-packets of flows, which is what the rules of caps send there, each flow new to the worker: `made` is a mix of what subscribers open
-(_flows.py), where nearly each packet begins or decides a flow; `captured` are flows of the corpus (_captured.py), where EDGED_CORPUS
-names its folder. One CPU sends, 64 packets at a time and as fast as the worker is done with them, so that packets always wait and none passes by; the other CPU is the
-worker's. A form's figure is the CPU time of its worker for each packet that this has done with: what the kernel does in the
-worker's system calls is in it, and so is the packet's way on from the rule to the wire. The forms take turns.
+packets of flows, which is what the rules of caps send there, each flow new to the worker. `made` is a mix of what subscribers
+open (_flows.py), where nearly each packet begins or decides a flow; `captured` are flows of the corpus (_captured.py), where
+EDGED_CORPUS names its folder. One CPU sends, 64 packets at a time and as fast as the worker is done with them, so that packets
+always wait and none passes by; the other CPU is the worker's. A form's figure is the CPU time of its worker for each packet that
+this has done with: what the kernel does in the worker's system calls is in it, and so is the packet's way on from the rule to
+the wire. The forms take turns.
 
 `inspected` is the worker that the daemon starts. The rule of iptables is used, as in the tests, since some kernels lack nft's.
 That no packet is lost is checked too: what the router sent on is counted in its last hook.
@@ -193,7 +194,8 @@ def main() -> int:
                     raise SystemExit("workers get no CPU, and are replaced: this machine is too busy to measure on")
                 outcomes.append(outcome)
     print(f"{rounds} rounds of a form and mix; CPU time of one core, without a NIC")
-    return 0 if all([show(name, mix, found, rounds) for name, mix in sending.items()]) else 1
+    held = [show(name, mix, found, rounds) for name, mix in sending.items()]
+    return 0 if all(held) else 1
 
 
 def show(name: str, mix: Mix, found: Mapping[tuple[str, str], list[Outcome]], rounds: int) -> bool:
