@@ -18,10 +18,12 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
+from edged.control.reception import Reception
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ _LONGEST_CONFIRM = 24 * 3600.0
 _LIMIT_DIGITS = 9
 
 Answer = Mapping[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Service(Protocol):
@@ -85,8 +88,8 @@ class Peer:
         return f"uid {self.uid}, pid {self.pid}"
 
 
-def application(service: Service) -> web.Application:
-    """The service as an aiohttp application."""
+def application(service: Service, reception: Reception) -> web.Application:
+    """The service as an aiohttp application, behind the reception of its connections."""
 
     async def apply(request: web.Request) -> Answer:
         return await service.apply(_confirm_seconds(await _body(request)))
@@ -110,7 +113,7 @@ def application(service: Service) -> web.Application:
         "rollback": lambda _: service.rollback(),
         "teardown": lambda _: service.teardown(),
     }
-    app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures])
+    app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures, _heard_out(reception)])
     app.router.add_get("/v1/status", status)
     app.router.add_get("/v1/top", top)
     app.router.add_post("/v1/blocklist/test", blocklist_test)
@@ -138,8 +141,23 @@ def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) ->
     return handle
 
 
+def _heard_out(reception: Reception) -> Middleware:
+    """Has a request whole before anything is done for it: while it is still being said, its connection can be sent away."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            await request.read()
+        except (OSError, web.RequestPayloadError) as error:
+            raise web.HTTPBadRequest(text="the request ended before it was whole; nothing was done") from error
+        with reception.answering(request.transport):
+            return await handler(request)
+
+    return handle
+
+
 @web.middleware
-async def _failures(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def _failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong, the answer is JSON that says what it was."""
     try:
         return await handler(request)
@@ -176,7 +194,7 @@ def _peer(request: web.Request) -> Peer:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        content = await request.json() if request.can_read_body else {}
+        content = await request.json() if await request.read() else {}
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
