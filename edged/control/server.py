@@ -18,13 +18,13 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
-from edged.control.reception import Reception
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
+from edged.reception import Reception
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ _LONGEST_CONFIRM = 24 * 3600.0
 _LIMIT_DIGITS = 9
 
 Answer = Mapping[str, Any]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Service(Protocol):
@@ -113,12 +112,13 @@ def application(service: Service, reception: Reception) -> web.Application:
         "rollback": lambda _: service.rollback(),
         "teardown": lambda _: service.teardown(),
     }
-    app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures, _heard_out(reception)])
+    app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[_failures])
     app.router.add_get("/v1/status", status)
     app.router.add_get("/v1/top", top)
     app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
         app.router.add_post(f"/v1/{name}", _audited(name, change))
+    reception.guard(app)
     return app
 
 
@@ -137,21 +137,6 @@ def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) ->
             raise
         _log.info("control: %s done (%s)", action, peer)
         return web.json_response(answer)
-
-    return handle
-
-
-def _heard_out(reception: Reception) -> Middleware:
-    """Has a request whole before anything is done for it: while it is still being said, its connection can be sent away."""
-
-    @web.middleware
-    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            await request.read()
-        except (OSError, web.RequestPayloadError) as error:
-            raise web.HTTPBadRequest(text="the request ended before it was whole; nothing was done") from error
-        with reception.answering(request.transport):
-            return await handler(request)
 
     return handle
 

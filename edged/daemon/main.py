@@ -23,7 +23,6 @@ from pathlib import Path
 from edged import __version__
 from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
-from edged.control.reception import Reception
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
@@ -185,12 +184,13 @@ class _Daemon:
         from edged.control.server import application  # noqa: PLC0415
         from edged.daemon.service import ControlService, figures  # noqa: PLC0415
         from edged.metrics.page import serve  # noqa: PLC0415
+        from edged.reception import Reception  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
         end_metrics = serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
-        reception = Reception(control)
+        reception = Reception("control", control)
         runner = web.AppRunner(
             application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps), reception),
             access_log=None,

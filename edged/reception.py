@@ -1,7 +1,7 @@
-"""Takes connections in at the control socket, and sees to it that no one keeps others from being answered.
+"""Takes connections in for a web application, and sees to it that no one keeps others from being answered.
 
-At most MOST connections are open, each with PATIENCE seconds from the moment it was made, or last answered, to say all that it
-wants and to take the answer; how much it may say is limited by the server (64 KiB a body, 128 header lines of 8 KiB).
+At most MOST connections are open at a listener, each for one request, with PATIENCE seconds to say all of it, and as many to take
+the answer. How much it may say is the server's to limit: 128 header lines of 8 KiB (aiohttp), and the application's largest body.
 """
 
 from __future__ import annotations
@@ -12,32 +12,57 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
 from edged.admission import Admission
 
 _log = logging.getLogger(__name__)
 
 MOST = 64
 PATIENCE = 5.0
+_READ_SIZE = 4096
 _SWEEP_SECONDS = 1.0
 _SCARCE_SECONDS = 0.2  # no descriptor was left for a connection
 
 
 class Reception:
-    """The connections of one listening socket; for one event loop."""
+    """The connections of one listening socket, which does not block; for one event loop. `name` is for the log."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, name: str, listener: socket.socket) -> None:
+        self._name = name
         self._listener = listener
         self._admission = Admission[asyncio.BaseTransport](MOST, PATIENCE)
         self._room = asyncio.Event()
         self._room.set()
 
+    def guard(self, application: web.Application) -> None:
+        """Put the application behind this reception; before it serves."""
+        application.middlewares.insert(0, _once)
+        application.middlewares.append(self._heard_out())
+
+    def _heard_out(self) -> Middleware:
+        """Has a request whole before anything is done for it: while it is still being said, its connection can be sent away."""
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                await request.read()
+            except (OSError, web.RequestPayloadError) as error:
+                raise web.HTTPBadRequest(text="the request ended before it was whole; nothing was done") from error
+            with self._answering(request.transport):
+                return await handler(request)
+
+        return handle
+
     @contextmanager
-    def answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-        """The connection has said what it wants: it is not sent away before it is answered."""
+    def _answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
         if transport is None:  # it is gone already
             yield
             return
         self._admission.begin(transport)
+        if isinstance(transport, asyncio.ReadTransport):
+            transport.pause_reading()  # it has no more to say that anybody would hear
         try:
             yield
         finally:
@@ -66,16 +91,18 @@ class Reception:
         try:
             taken, _ = await loop.sock_accept(self._listener)
         except OSError as error:
-            _log.warning("control: no connection can be taken for now: %s", error)
+            _log.warning("%s: no connection can be taken for now: %s", self._name, error)
             self._send_away_all()
             await asyncio.sleep(_SCARCE_SECONDS)
             return
         try:
             transport, _ = await loop.connect_accepted_socket(protocol, taken)
         except OSError as error:
-            _log.warning("control: a connection cannot be served: %s", error)
+            _log.warning("%s: a connection cannot be served: %s", self._name, error)
             taken.close()
             return
+        # asyncio reads 256 KiB at a time (selector_events.py), which aiohttp makes thousands of requests of before it answers one
+        transport.max_size = _READ_SIZE  # type: ignore[attr-defined]
         self._send_away(self._admission.admit(transport, loop.time()))
 
     async def _sweep(self) -> None:
@@ -99,3 +126,11 @@ class Reception:
             if isinstance(transport, asyncio.WriteTransport):
                 with suppress(OSError):
                     transport.abort()
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One request a connection: of those that were sent after it without reading an answer, none is kept."""
+    answer = await handler(request)
+    answer.force_close()
+    return answer
