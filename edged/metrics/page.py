@@ -1,4 +1,4 @@
-"""The page and the server of it.
+"""The page.
 
 A scrape asks for the figures of that moment and renders them; nothing is counted here. The server runs in threads of its own,
 so a scrape waits for nobody and nobody for a scrape.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,6 +18,7 @@ from edged.errors import EdgedError
 from edged.lists.book import Health
 from edged.metrics.caps import capped, inspected, subscribers
 from edged.metrics.figures import Figures
+from edged.metrics.server import serve_registry
 from edged.ruleset.tree import SHAPED
 from edged.sources.parsed import Reason
 
@@ -132,16 +133,9 @@ def serve(listen: Listen, figures: Callable[[], Figures]) -> Callable[[], None]:
     registry = CollectorRegistry()
     registry.register(EdgedCollector(figures))
     try:
-        server, thread = start_http_server(listen.port, listen.host, registry)
+        return serve_registry(listen, registry)
     except OSError as error:
         raise EdgedError(
             f"cannot serve metrics on {listen}: {error.strerror}. Another program may have the port (ss -ltnp); "
             "metrics.listen in edged.yaml chooses another one. The policy is in force without the daemon."
         ) from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop
