@@ -23,6 +23,7 @@ from pathlib import Path
 from edged import __version__
 from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
+from edged.control.messages import Degraded
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
@@ -90,6 +91,7 @@ class _Daemon:
         self.systemd = systemd
         self.clock = clock
         self.writer = writer
+        self.metrics_degraded: Callable[[], Degraded | None] = lambda: None  # until the page is served
 
     async def live(self) -> None:
         """Start, serve until asked to stop, and leave the policy in force. Raises EdgedError."""
@@ -151,6 +153,7 @@ class _Daemon:
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
             metrics=str(self.changes.first.edged.metrics.listen),
+            metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
             caps=self.caps.view(),
@@ -183,13 +186,18 @@ class _Daemon:
 
         from edged.control.server import application  # noqa: PLC0415
         from edged.daemon.service import ControlService, figures  # noqa: PLC0415
-        from edged.metrics.page import serve  # noqa: PLC0415
+        from edged.metrics.gate import GateKeeper  # noqa: PLC0415
+        from edged.metrics.page import application as page  # noqa: PLC0415
+        from edged.metrics.server import serve  # noqa: PLC0415
         from edged.reception import Reception  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        end_metrics = serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
+        keeper = GateKeeper(lambda: self.changes.record.configuration.edged.metrics)
+        self.metrics_degraded = lambda: keeper.degraded
+        shown = page(lambda: figures(view(), self.capabilities, self.totals.errors))
+        end_metrics = serve(first.edged.metrics.listen, shown, keeper)
         reception = Reception("control", control)
         runner = web.AppRunner(
             application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps), reception),
