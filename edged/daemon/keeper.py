@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from edged.clock import Clock
-from edged.daemon.drift import Drift, Process, Reason, Suspects, drift
+from edged.daemon.drift import Drift, Process, Reason, Repair, Suspects, drift, remembered
 from edged.daemon.durations import Durations
 from edged.daemon.totals import Totals
 from edged.enforce import ATTEMPTS, Enforced, enforce
@@ -47,15 +47,6 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LastDrift:
-    """The last foreign change that was repaired."""
-
-    at: float  # seconds since the epoch
-    process: Process
-    drift: Drift
-
-
-@dataclass(frozen=True, slots=True)
 class KeeperState:
     """How it stands; any thread may read it."""
 
@@ -64,7 +55,7 @@ class KeeperState:
     generation: int = 0
     trouble: str = ""  # why it is not in sync
     repairs: Mapping[Reason, int] = field(default_factory=lambda: MappingProxyType(dict.fromkeys(Reason, 0)))
-    last_drift: LastDrift | None = None
+    recent: tuple[Repair, ...] = ()  # repairs, the newest first
     applied: Durations = field(default_factory=Durations)
     passed: float = 0.0  # CLOCK_BOOTTIME at which the last look or audit ended, well or not
     compared: float = 0.0  # CLOCK_BOOTTIME at which the live rules were last read, or reading them failed
@@ -171,13 +162,15 @@ class Keeper:
         began = self._clock.boottime()
         observed = self._kernel.observe()
         found = drift(self._held.desired, observed, self._clock.now())
-        culprit = self._suspects.between(self.state.generation, observed.generation)
+        since = self.state.generation
         if found is None and wanted.desired == self._held.desired:
             self._settled(observed.generation)
             return
         enforced = self._enforce(wanted)
         self._settled(enforced.generation)
         if found is not None:
+            # asked after the repair: by then the event loop has heard of the commit, though this thread saw it first
+            culprit = self._suspects.between(since, observed.generation)
             self._count(found, culprit, self._clock.boottime() - began)
 
     def _enforce(self, wanted: _Held) -> Enforced:
@@ -245,4 +238,5 @@ class Keeper:
             found.reason.value, culprit, seconds * 1000, "; ".join(shown),
         )  # fmt: skip
         repairs = MappingProxyType({**self.state.repairs, found.reason: self.state.repairs[found.reason] + 1})
-        self.state = replace(self.state, repairs=repairs, last_drift=LastDrift(self._clock.now(), culprit, found))
+        recent = remembered(self.state.recent, Repair(self._clock.now(), found.reason.value, culprit, found.what))
+        self.state = replace(self.state, repairs=repairs, recent=recent)
