@@ -27,6 +27,7 @@ from edged.errors import EdgedError, KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.nodes import QueueForm
+from edged.ruleset.observed import Observed
 from edged.ruleset.plan import Desired, Lock
 from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Table
@@ -160,22 +161,18 @@ class Keeper:
     def _compare(self, wanted: _Held) -> None:
         assert self._held is not None  # noqa: S101  _pass asked
         began = self._clock.boottime()
+        left, since, now = self._held.desired, self.state.generation, self._clock.now()
         observed = self._kernel.observe()
-        found = drift(self._held.desired, observed, self._clock.now())
-        since = self.state.generation
-        if found is None and wanted.desired == self._held.desired:
-            self._settled(observed.generation)
-            return
-        enforced = self._enforce(wanted)
+        enforced = self._enforce(wanted, observed)
         self._settled(enforced.generation)
-        if found is not None:
-            # asked after the repair: by then the event loop has heard of the commit, though this thread saw it first
+        # All that is told of it waits until it is repaired. By then the event loop has heard of the commit, too.
+        if enforced.plan and (found := drift(left, observed, now)) is not None:
             culprit = self._suspects.between(since, observed.generation)
             self._count(found, culprit, self._clock.boottime() - began)
 
-    def _enforce(self, wanted: _Held) -> Enforced:
+    def _enforce(self, wanted: _Held, seen: Observed | None = None) -> Enforced:
         began = self._clock.boottime()
-        enforced = enforce(self._kernel, wanted.desired, self._clock.now)
+        enforced = enforce(self._kernel, wanted.desired, self._clock.now, seen=seen)
         self._held = wanted
         if enforced.plan:
             self.state = replace(self.state, applied=self.state.applied.with_one(self._clock.boottime() - began))
