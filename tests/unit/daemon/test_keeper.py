@@ -67,18 +67,10 @@ def test_a_rule_edited_in_place_is_written_anew(unlocked: Rig) -> None:
     unlocked.host.tamper("op25b_up", 0)
     unlocked.keeper.look()
     assert unlocked.keeper.state.repairs[Reason.RULES_CHANGED] == 1
-<<<<<<< HEAD
     [repair] = unlocked.keeper.state.recent
     assert repair.process.name == "unknown"
     assert repair.what == ("chain op25b_up: write 1 rule",)
-    assert None not in unlocked.host.table.chains["op25b_up"].rules
-=======
-    last = unlocked.keeper.state.last_drift
-    assert last is not None
-    assert last.process.name == "unknown"
-    assert last.drift.what == ("chain op25b_up: write 1 rule",)
     assert None not in unlocked.table.chains["op25b_up"].rules
->>>>>>> main
 
 
 def test_commits_to_other_tables_are_no_drift(rig: Rig) -> None:
