@@ -27,7 +27,7 @@ from edged.control.messages import Degraded
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
-from edged.daemon.capper import Capper
+from edged.daemon.capper import Capper, shaped_devices
 from edged.daemon.caps import CapsWatch
 from edged.daemon.change import Answer
 from edged.daemon.changes import Changes
@@ -40,6 +40,7 @@ from edged.daemon.report import View
 from edged.daemon.surroundings import Surroundings
 from edged.daemon.systemd import Systemd
 from edged.daemon.totals import Totals
+from edged.daemon.treewatch import TreeWatch
 from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -49,6 +50,7 @@ from edged.kernel.linerate import line_rate
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
 from edged.kernel.tc import LinuxTrafficControl
+from edged.kernel.treeevents import TreeEvents
 from edged.lists.book import ListBook
 from edged.lists.protected import protected
 from edged.lists.store import ListStore
@@ -83,6 +85,7 @@ class _Daemon:
     sources: ListWatch
     surroundings: Surroundings
     watch: RulesetWatch
+    trees: TreeWatch
     capper: Capper
     caps: CapsWatch
 
@@ -106,7 +109,7 @@ class _Daemon:
             self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
-            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, has_queues=has_queues)
+            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, self.trees.awake, has_queues=has_queues)
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)
@@ -120,8 +123,8 @@ class _Daemon:
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            tasks = (self.watch.run(), self.caps.run(), self.surroundings.run(), self.sources.run(), heart.run(), answering)
-            await _until(stop_asked, *tasks, self._reload_at(reload_asked))
+            watching = (self.watch.run(), self.trees.run(), self.caps.run(), self.surroundings.run(), self.sources.run())
+            await _until(stop_asked, *watching, heart.run(), answering, self._reload_at(reload_asked))
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
             _log.info("stopping; %s", holds)
@@ -175,6 +178,8 @@ class _Daemon:
         traffic = opened.enter_context(closing(LinuxTrafficControl()))
         self.capper = Capper(kernel.leases(), traffic, self.clock, line_rate)
         opened.push_async_callback(self.in_writer, self.capper.end)
+        touches = opened.enter_context(closing(TreeEvents(traffic.port)))
+        self.trees = TreeWatch(touches, self.capper.strangers, lambda: shaped_devices(self.in_force()), self.clock)
         self.watch = RulesetWatch(self.keeper, suspects, self.clock, self.in_writer, events)
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):
             _log.warning("%s", warning)

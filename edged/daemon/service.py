@@ -15,7 +15,7 @@ from edged.daemon.capsreport import held, queueing_features, top
 from edged.daemon.change import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.lists import ListWatch
-from edged.daemon.report import View, status
+from edged.daemon.report import View, repairs, status
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.lists.provenance import standing, told
@@ -32,7 +32,7 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         reload_successful=view.record.reload_successful,
         reload_success=view.record.reload_success,
         in_sync=view.kept.in_sync,
-        repairs={reason.value: count for reason, count in view.kept.repairs.items()},
+        repairs=repairs(view),
         applied=view.kept.applied,
         capabilities={**capabilities.features, **queueing_features(view.caps.state.able)},
         policies=view.totals,
