@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -113,7 +114,12 @@ class ByItself:
         from edged.ruleset.plan import describe
 
         self._configuration, refused = taken(self._configuration)
-        self._guard(asked)(self._configuration)
+        try:
+            self._guard(asked)(self._configuration)
+        except Refused:
+            with contextlib.suppress(EdgedError):  # it is told that they are refused, whether that is remembered or not
+                self._state.refuse(self._digest)
+            raise
         table = self._configuration.table(int(self._clock.now()))
         lacks = self._lacks()  # all that can fail comes before the kernel is changed
         with open_kernel() as kernel, self._state.turn():

@@ -76,7 +76,7 @@ def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
     if waited:
         why = "a change still waited for confirmation at the start, so it was rolled back; `edged reload` takes the files"
     elif rejected is not None and rejected == digest(files.sources):
-        why = "the files were rolled back before, for want of confirmation; `edged reload` takes them"
+        why = "the files were refused, or rolled back for want of confirmation, before; `edged reload` asks for them again"
     else:
         is_good = good is not None and good.sources == files.sources
         spare = () if good is None or is_good else (Candidate(good, Source.LAST_GOOD),)

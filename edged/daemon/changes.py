@@ -69,7 +69,7 @@ class Changes:
                 try:
                     configuration = await asyncio.to_thread(self._lists.in_force, candidate.configuration)
                     if not candidate.was_in_force:
-                        await asyncio.to_thread(self._guard, configuration)
+                        await self._ask(self._guard, configuration)
                     await self._hold(configuration, candidate.source, candidate.why_not_files or why)
                 except TableHeld:
                     raise
@@ -165,19 +165,26 @@ class Changes:
 
     # --- parts; each runs inside one turn ---
 
-    def _loaded(self, guard: Guard) -> Configuration:
-        configuration = self._lists.refreshed(self._load())
-        guard(configuration)
+    async def _loaded(self, guard: Guard) -> Configuration:
+        configuration = await asyncio.to_thread(lambda: self._lists.refreshed(self._load()))
+        await self._ask(guard, configuration)
         return configuration
 
+    async def _ask(self, guard: Guard, configuration: Configuration) -> None:
+        try:
+            await asyncio.to_thread(guard, configuration)
+        except Refused:
+            await self._keep(lambda: self._state.refuse(digest(configuration.sources)))
+            raise
+
     async def _take_files(self, guard: Guard) -> Change:
-        configuration = await asyncio.to_thread(self._loaded, guard)
+        configuration = await self._loaded(guard)
         enforced = await self._hold(configuration, Source.FILES, "")
         await asyncio.to_thread(self._lists.forget_others, configuration)
         return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed), self._lists.refused)
 
     async def _take_files_for(self, seconds: float, guard: Guard) -> Change:
-        configuration = await asyncio.to_thread(self._loaded, guard)
+        configuration = await self._loaded(guard)
         pending = Pending(self._clock.boot_id(), self._clock.boottime() + seconds, digest(configuration.sources))
         try:
             await asyncio.to_thread(self._state.begin_confirm, pending)

@@ -126,15 +126,18 @@ def _connected(metrics_port: int) -> Iterator[_Known]:
     """Whom the gateway itself talks to. What anyone can open from outside makes nobody of him, the metrics' port aside."""
     listening = listening_ports()
     for each in (*connections(TCP), *connections(UDP)):
-        opened_here = each.transport == UDP or each.local_port not in listening
-        role = _SERVERS.get((each.transport, each.peer_port)) if opened_here else _visitor(each, metrics_port)
-        if role is not None:
-            port = each.peer_port if opened_here else each.local_port
-            yield _Known(each.peer, role, f"connected now, port {port}")
+        if (visitor := _visitor(each, metrics_port)) is not None:
+            yield _Known(each.peer, visitor, f"connected now, to port {each.local_port}")
+        elif each.transport == UDP or each.local_port not in listening:  # else the far end opened it, from a port of its choice
+            server = _SERVERS.get((each.transport, each.peer_port))
+            if server is not None:
+                yield _Known(each.peer, server, f"connected now, port {each.peer_port}")
 
 
 def _visitor(found: Connection, metrics_port: int) -> Role | None:
     """What somebody is who connected to the gateway."""
+    if found.transport != TCP:
+        return None
     if found.local_port == _BGP and found.acknowledged >= _BGP_OPEN:
         return Role.ROUTING
     return Role.MONITORING if found.local_port == metrics_port else None

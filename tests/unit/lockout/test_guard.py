@@ -102,8 +102,7 @@ def test_a_list_in_force_cuts_off_who_needs_to_get_through(role: Role) -> None:
 def test_a_login_whose_server_is_behind_the_gateway(login: str, interface: str, policy: str, *, is_cut: bool) -> None:
     peer, peer_port, server, port = login.split()
     through = Login(ip_address(peer), int(peer_port), ip_address(server), int(port))
-    (name,) = (line.removeprefix("policy: ") for line in policy.splitlines()[:1])
-    assert bool(found(loaded(**{name: policy}), end(peer, interface, through=through))) is is_cut
+    assert bool(found(loaded(policy=policy), end(peer, interface, through=through))) is is_cut
 
 
 def test_the_shipped_policies_cut_nobody_off_who_is_where_he_should_be() -> None:
