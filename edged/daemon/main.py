@@ -55,9 +55,11 @@ from edged.lists.book import ListBook
 from edged.lists.protected import protected
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.lockout.gather import Lifelines
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.plan import Lock
 from edged.ruleset.tree import Counter
+from edged.sources.guards import Protected
 from edged.state import StateFolder
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class _Daemon:
     totals: Totals
     capabilities: Capabilities
     changes: Changes
+    lifelines: Lifelines
     list_store: ListStore
     lists: ListBook
     sources: ListWatch
@@ -105,8 +108,11 @@ class _Daemon:
             control = opened.enter_context(_control_socket(choice.named.edged.control))
             await self._open_kernel(opened)
             self.list_store = ListStore(state.path)
-            self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
-            self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
+            self.lifelines = Lifelines(self.clock)
+            self.lists = ListBook(self.list_store, self.clock, self.protected)
+            self.changes = Changes(
+                self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists, self.lifelines.guard
+            )
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
             self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, self.trees.awake, has_queues=has_queues)
@@ -132,6 +138,10 @@ class _Daemon:
     def load(self) -> Configuration:
         """The files as they are now. Raises InvalidConfiguration."""
         return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))
+
+    def protected(self, configuration: Configuration) -> tuple[Protected, ...]:
+        """What no list may name now."""
+        return tuple(protected(configuration, self.lifelines.ends(configuration)))
 
     def in_force(self) -> Configuration | None:
         """What is enforced; None where nothing is."""
@@ -205,7 +215,7 @@ class _Daemon:
         end_metrics = serve(first.edged.metrics.listen, shown, keeper)
         reception = Reception("control", control)
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps), reception),
+            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines), reception),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,
