@@ -23,6 +23,7 @@ from edged.lab.topology import Topology
 from tests.systemd.cgroups import groups
 from tests.systemd.disk import ENVIRONMENT, NETWORK, ROOT, Disk
 
+POOL = 2048  # rules.d/50-caps.yaml
 _PATIENCE = 60.0  # seconds that a boot may take
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): as systemctl start poweroff.target
 
@@ -43,9 +44,7 @@ class Machine:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            for device in ("lan0", "wan0"):
-                self.topology.gateway.run(["ip", "link", "set", device, "down"], check=True)
-                self.topology.gateway.run(["ip", "address", "flush", "dev", device], check=True)
+            self.take_down()
             self._nspawn = self._power_on(undo)
             self._await_systemd()
             self._undo = undo.pop_all()
@@ -54,6 +53,12 @@ class Machine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.power_off()
         self._undo.close()
+
+    def take_down(self) -> None:
+        """The interfaces down and without addresses, as they are before a boot."""
+        for device in ("lan0", "wan0"):
+            self.topology.gateway.run(["ip", "link", "set", device, "down"], check=True)
+            self.topology.gateway.run(["ip", "address", "flush", "dev", device], check=True)
 
     def power_off(self) -> None:
         """Shut it down in good order."""
@@ -76,6 +81,11 @@ class Machine:
         """A property of a unit (systemctl show)."""
         return self.run(["systemctl", "show", "--value", f"--property={name}", unit]).stdout.strip()
 
+    @property
+    def main_pid(self) -> int:
+        """The daemon's process, as the machine numbers it."""
+        return int(self.show("MainPID"))
+
     def moment(self, name: str, unit: str = "edged") -> float:
         """When that happened, by time.monotonic(); 0 where it has not."""
         return int(self.show(f"{name}TimestampMonotonic", unit)) / 1e6
@@ -97,8 +107,14 @@ class Machine:
         self.await_active(NETWORK)
 
     def rules(self) -> str:
-        """Our table as nft prints it, but for counts."""
-        return self.topology.gateway.run(["nft", "-s", "list", "table", "inet", "edged"]).stdout
+        """Our table as nft prints it, but for counts, time left and who owns it."""
+        listed = self.topology.gateway.run(["nft", "-s", "list", "table", "inet", "edged"]).stdout
+        return re.sub(r" expires \S+| progname .*", "", listed)
+
+    def is_shaped(self, device: str) -> bool:
+        """Whether all classes of the shipped pool, and the line's, are there."""
+        shown = self.topology.gateway.run(["tc", "class", "show", "dev", device]).stdout
+        return shown.count("class htb ed:") == POOL + 1
 
     def status(self) -> Any:
         """`edged status --json`."""

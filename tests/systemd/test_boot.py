@@ -49,10 +49,12 @@ def test_rules_before_packets_also_where_the_files_are_wrong(disk: Disk, measure
 
 def boot(disk: Disk) -> Boot:
     """Probe from before power on until the network has been up for a while."""
-    with Topology() as topology, Probe(topology, 1) as probe, Machine(disk, topology) as machine:
-        machine.await_network()
-        time.sleep(AFTER)
-        result = probe.result()
-        lead = machine.moment("ExecMainStart", NETWORK) - machine.moment("ActiveEnter")
-        running = machine.status()["configuration"]["running"]
-        return Boot(result, lead, running, machine.rules())
+    with Topology() as topology:
+        machine = Machine(disk, topology)
+        machine.take_down()
+        with Probe(topology, 1) as probe, machine:
+            machine.await_network()
+            time.sleep(AFTER)
+            result = probe.result()
+            lead = machine.moment("ExecMainStart", NETWORK) - machine.moment("ActiveEnter")
+            return Boot(result, lead, machine.status()["configuration"]["running"], machine.rules())
