@@ -215,7 +215,9 @@ class _Daemon:
         end_metrics = serve(first.edged.metrics.listen, shown, keeper)
         reception = Reception("control", control)
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines), reception),
+            application(
+                ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines), reception
+            ),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,

@@ -106,7 +106,16 @@ class Disk:
 
     def _put_wheel(self) -> None:
         with TemporaryDirectory() as folder:
-            build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}"]
+            build = [
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                "--quiet",
+                "--no-deps",
+                "--no-build-isolation",
+                f"--wheel-dir={folder}",
+            ]
             subprocess.run([*build, CHECKOUT], check=True, capture_output=True)
             (wheel,) = Path(folder).iterdir()
             shutil.copy(wheel, self.path("/root"))

@@ -75,7 +75,9 @@ class Machine:
 
     def popen(self, argv: Sequence[object]) -> subprocess.Popen[str]:
         """Start a command on the machine."""
-        return subprocess.Popen(self._inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            self._inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def show(self, name: str, unit: str = "edged") -> str:
         """A property of a unit (systemctl show)."""

@@ -42,7 +42,9 @@ def test_rules_before_packets_also_where_the_files_are_wrong(disk: Disk, measure
             assert arrived[0] > 100, "it was up before the boot"
             assert arrived == list(range(arrived[0], arrived[0] + len(arrived))), "permitted SYNs were lost"
         assert made.lead >= 0
-        measured(f"{made.running}: 0 of {made.probed.sent} SYNs a family leaked over the boot, READY {made.lead * 1000:.0f} ms before the network")
+        measured(
+            f"{made.running}: 0 of {made.probed.sent} SYNs a family leaked over the boot, READY {made.lead * 1000:.0f} ms before the network"
+        )
     assert [made.running for made in boots] == ["files", "last good"]
     assert boots[0].table == boots[1].table != ""
 
