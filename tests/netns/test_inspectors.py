@@ -21,7 +21,8 @@ from edged.inspectors.workers import LENGTH, MEMORY, Workers
 from edged.kernel.namespace import inside
 from edged.lab.topology import Topology
 from tests.netns.daemon_process import eventually
-from tests.netns.queued import FOREIGN, MARKS, PORT, PROGRAM, Traffic, ask, await_inspection, inspected, packets, queue_throughfrom tests.promises import Measured
+from tests.netns.queued import FOREIGN, MARKS, PORT, PROGRAM, Traffic, ask, await_inspection, inspected, packets, queue_through
+from tests.promises import Measured
 
 NET_ADMIN = 1 << 12
 QUICKLY = 0.1  # seconds in which 99 of 100 packets are to arrive, whatever becomes of a worker
@@ -288,7 +289,7 @@ def test_a_killed_supervisor_costs_no_packet_and_leaves_nobody(topology: Topolog
             time.sleep(0.1)
     assert waited > 10
     assert traffic.lost() == []
-    measured(f"supervisor killed while {waited} packets waited for a stopped worker: {len(traffic.lost())} of {traffic.sent} lost")
+    measured(f"supervisor killed, {waited} packets waiting for a stopped worker: {len(traffic.lost())} of {traffic.sent} lost")
     Queue.bind(0, topology.gateway.netns).close()
 
 
