@@ -42,7 +42,7 @@ def slow(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
 
 
-HURT = {kill: "killed", stop: "stopped", slow: "at a packet a second"}
+HURT: dict[Callable[[int], None], str] = {kill: "killed", stop: "stopped", slow: "at a packet a second"}
 
 
 @pytest.mark.promise(5)
@@ -104,7 +104,9 @@ def test_packets_that_pass_without_an_inspector_are_counted(gateway: CapsGateway
     rise = {result: after[result] - before[result] for result in after}
     assert sum(rise.values()) == flows, rise
     assert rise["uninspected"] > flows / 2, rise
-    assert gateway.daemon.client.status()["caps"]["uninspected"] == after["uninspected"]
+    caps = gateway.daemon.client.status()["caps"]
+    assert caps is not None
+    assert caps["uninspected"] == after["uninspected"]
     measured(f"inspectors held dead: {flows} of {flows} packets arrived, {rise['uninspected']:.0f} are counted as uninspected")
 
 

@@ -222,5 +222,5 @@ def _purpose(each: AnySet) -> str:
     return found[1]
 
 
-def _places(rules: Iterable[Rule]) -> list[tuple[str, Direction, Family]]:
+def _places(rules: Iterable[Rule]) -> list[tuple[str, Direction | None, Family | None]]:
     return [(each.count.policy, each.count.direction, each.count.family) for each in rules if each.count is not None]
