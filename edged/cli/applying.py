@@ -168,11 +168,7 @@ class ByItself:
 
     def _lacks(self) -> tuple[str, ...]:
         site = self._configuration.site()
-        hiding = machine.bypasses(site, machine.foreign_flowtables())
         return (
             *(f"interface {name}: it is not there; its rules wait for it to appear" for name in machine.absent_interfaces(site)),
-            *(
-                f"flowtable {each}: another program moves flows past every rule; the flows in it meet no policy"
-                for each in hiding
-            ),
+            *(f"{each.what}: {each.why}; {each.remedy}" for each in machine.bypasses(site)),
         )

@@ -118,6 +118,7 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
+            self.watch.on_bypass = self.surroundings.look
             await opened.enter_async_context(self._served(control, choice.named))
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
@@ -154,7 +155,7 @@ class _Daemon:
             lock=lock,
             totals=totals,
             present=self.surroundings.present,
-            flowtables=self.surroundings.flowtables,
+            bypasses=self.surroundings.bypasses,
             seconds_left=self.changes.seconds_left,
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),

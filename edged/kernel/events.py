@@ -84,6 +84,9 @@ class GenerationChange:
     process: str
 
 
+_FLOWTABLES = (nft(uapi.Msg.NEWFLOWTABLE), nft(uapi.Msg.DELFLOWTABLE))
+
+
 class NftEvents(_Listener):
     """Commits to the ruleset, one's own among them.
 
@@ -93,11 +96,15 @@ class NftEvents(_Listener):
     def __init__(self, netns: str | None = None) -> None:
         """Listen in the present or the named network namespace. Raises KernelError."""
         super().__init__(open_nftables(netns), uapi.NFNLGRP_NFTABLES)
+        self.bypass_changed = False  # what the last reading heard of flowtables, or of rules where packets come in
 
     def read(self) -> list[GenerationChange]:
         """The commits since the last time, oldest first."""
         changes = []
+        self.bypass_changed = False
         for event in self._waiting():
+            if event.kind in _FLOWTABLES or event.family == uapi.NFPROTO_NETDEV:
+                self.bypass_changed = True
             if event.kind == nft(uapi.Msg.NEWGEN):
                 fields = event.attributes
                 pid = number(fields.get(uapi.GenAttr.PROC_PID))

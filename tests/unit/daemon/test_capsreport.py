@@ -199,7 +199,7 @@ def page(
         lock=Lock.OWNER,
         totals=totals,
         present=frozenset(),
-        flowtables=(),
+        bypasses=(),
         seconds_left=None,
         restart_needed=(),
         warnings=(),
@@ -238,6 +238,7 @@ def test_the_metrics_of_caps_by_name_label_and_value(rig: Rig) -> None:
         ("edged_capability", "htb"): 1,
         ("edged_capability", "fq_codel"): 1,
         ("edged_capability", "cake"): 0,
+        ("edged_capability", "no_bypass"): 1,
     }
     assert of(found, "queue_packets_total") == {
         ("edged_queue_packets_total", number, result): count for number in "01" for result, count in PACKETS.items()
