@@ -124,9 +124,9 @@ def test_what_other_programs_rules_do_to_marks_queues_and_tracking(topology: Top
         "add chain inet qos onward { type filter hook forward priority 5; }",
         "add rule inet qos onward meta mark set meta mark & 0xffffff00 | 0x00000003",
         "add rule inet qos onward ct mark set ct mark & 0xfffff0ff | 0x00000100",
-        "add table ip6 all",
-        "add chain ip6 all onward { type filter hook forward priority 5; }",
-        "add rule ip6 all onward ct mark set 0x1",
+        "add table ip6 whole",
+        "add chain ip6 whole onward { type filter hook forward priority 5; }",
+        "add rule ip6 whole onward ct mark set 0x1",
         "add table inet reads",
         "add chain inet reads onward { type filter hook forward priority 5; }",
         "add rule inet reads onward ct mark & 0xff00 == 0x100 meta mark 5 counter",
@@ -137,7 +137,7 @@ def test_what_other_programs_rules_do_to_marks_queues_and_tracking(topology: Top
     assert rules == (
         ForeignRules("inet qos", writes=0x00000FFF),
         ForeignRules("ip raw", untracks=True),
-        ForeignRules("ip6 all", writes=0xFFFFFFFF),
+        ForeignRules("ip6 whole", writes=0xFFFFFFFF),
     )
 
 
