@@ -81,7 +81,7 @@ def _of_table(table: str, rules: Iterable[Reply]) -> ForeignRules:
     for rule in rules:
         expressions = tuple(_expressions(rule))
         untracks = untracks or any(_untracks(name, fields) for name, fields in expressions)
-        writes |= _written(expressions)
+        writes |= written(expressions)
         for name, fields in expressions:
             queues.update(_queues(name, fields))
     return ForeignRules(table, untracks, writes, frozenset(queues))
@@ -100,7 +100,7 @@ def _untracks(name: str, fields: dict[int, bytes]) -> bool:
     return name == "notrack"
 
 
-def _written(expressions: Iterable[tuple[str, dict[int, bytes]]]) -> int:
+def written(expressions: Iterable[tuple[str, dict[int, bytes]]]) -> int:
     """The bits of the packet's or the connection's mark that a rule writes: all, unless it computes on the mark it found."""
     touched, bits = _ALL_BITS, 0
     for name, fields in expressions:

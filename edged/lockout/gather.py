@@ -77,9 +77,9 @@ class Lifelines:
         """Everyone who must not be cut off now, in a settled order."""
         oldest = self.clock.boottime() - _REMEMBERED_SECONDS
         logins = [login for login, noted in self._logins.items() if noted >= oldest]
+        known = (*_told(logins), *_resolvers(), *_connected(configuration.edged.metrics.listen.port))
         try:
-            own = frozenset(own_addresses())
-            found = tuple(_far_ends((*_told(logins), *_resolvers(), *_connected(configuration.edged.metrics.listen.port)), own))
+            found = tuple(_far_ends(known, frozenset(own_addresses())))
         except KernelError as error:
             _log.error("%s; nobody who manages this gateway is known, and what would cut them off is not refused", error)
             return ()
@@ -124,8 +124,12 @@ def nameservers(path: Path) -> tuple[Address, ...]:
 
 def _connected(metrics_port: int) -> Iterator[_Known]:
     """Whom the gateway itself talks to. What anyone can open from outside makes nobody of him, the metrics' port aside."""
-    listening = listening_ports()
-    for each in (*connections(TCP), *connections(UDP)):
+    try:
+        listening, own = listening_ports(), (*connections(TCP), *connections(UDP))
+    except KernelError as error:  # CONFIG_INET_DIAG
+        _log.warning("%s; whom this gateway talks to is known by never_block, logins and resolvers alone", error)
+        return
+    for each in own:
         if (visitor := _visitor(each, metrics_port)) is not None:
             yield _Known(each.peer, visitor, f"connected now, to port {each.local_port}")
         elif each.transport == UDP or each.local_port not in listening:  # else the far end opened it, from a port of its choice
