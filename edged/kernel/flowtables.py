@@ -33,7 +33,7 @@ def read_flowtables(nft: NftSocket) -> tuple[Flowtable, ...]:
     for reply in nft.dump(Msg.GETFLOWTABLE, family=uapi.NFPROTO_UNSPEC):
         fields = reply.attributes
         hook = parse(fields.get(FlowtableAttr.HOOK, b""))
-        devices = tuple(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b"")))
+        devices = tuple(sorted(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b""))))
         family = _FAMILIES.get(reply.family, str(reply.family))
         hardware = bool(number(fields.get(FlowtableAttr.FLAGS)) & uapi.FLOWTABLE_HARDWARE)
         table, name = string(fields.get(FlowtableAttr.TABLE)), string(fields.get(FlowtableAttr.NAME))
