@@ -16,7 +16,7 @@ from edged.daemon.capsreport import held, queueing_features, top
 from edged.daemon.change import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.lists import ListWatch
-from edged.daemon.report import View, status
+from edged.daemon.report import View, repairs, status
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.lists.provenance import standing, told
@@ -39,7 +39,7 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         reload_successful=view.record.reload_successful,
         reload_success=view.record.reload_success,
         in_sync=view.kept.in_sync,
-        repairs={reason.value: count for reason, count in view.kept.repairs.items()},
+        repairs=repairs(view),
         applied=view.kept.applied,
         capabilities={
             **capabilities.features,
@@ -76,7 +76,7 @@ class ControlService:
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
-        return status(await asyncio.to_thread(self._view))
+        return await asyncio.to_thread(lambda: status(self._view()))
 
     async def top(self, limit: int) -> Top:
         """Who uses most of what is capped, at most so many."""

@@ -72,7 +72,8 @@ class RulesetWatch:
             asyncio.get_running_loop().remove_reader(self._events.fileno())
             return
         for change in changes:
-            self._suspects.note(change.generation, Process(change.process, change.pid))
+            if change.ours:
+                self._suspects.note(change.generation, Process(change.process, change.pid))
         if self._events.bypass_changed or self._events.lost:
             self.on_bypass()
         self._awake.set()

@@ -40,7 +40,9 @@ STATUS: Status = {
     },
     "confirm": None,
     "drift_repairs": {"flushed": 2, "changed": 0},
-    "last_drift": {"at": 1_700_000_100.0, "process": "nft", "pid": 99, "what": ["remove table inet edged"]},
+    "recent_repairs": [
+        {"at": 1_700_000_100.0, "reason": "flushed", "process": "nft", "pid": 99, "what": ["remove table inet edged"]}
+    ],
     "interfaces": {"lan0": True, "wan0": True},
     "policies": [
         {
