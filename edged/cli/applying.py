@@ -136,7 +136,9 @@ class ByItself:
         from edged.lockout.gather import Lifelines
         from edged.lockout.guard import unguarded
 
-        return unguarded if asked.guards is Guards.OVERRIDDEN else Lifelines.of_this_process(self._clock).guard
+        lifelines = Lifelines(self._clock)
+        lifelines.note(asked.login)
+        return unguarded if asked.guards is Guards.OVERRIDDEN else lifelines.guard
 
     def _enforce_guarded(self, kernel: Kernel, table: Table, confirm: float) -> Enforced:
         from edged.confirm import Waits, apply_guarded, restore

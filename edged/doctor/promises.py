@@ -9,13 +9,8 @@ from typing import Final
 # the titles of tests/promises.py; a test holds the two together
 TITLES: Final[Mapping[int, str]] = MappingProxyType(
     {
-        1: "Apply is atomic",
         2: "kill -9 opens nothing",
         3: "A stranger's flush opens nothing",
-        4: "A stranger's edit of tc is undone",
-        5: "A dead, slow or stalled inspector costs no packet",
-        6: "Apply never drops queued packets",
-        9: "No lock-out",
         12: "The model says what the kernel does",
         19: "No packet slips past for its state",
         20: "A new entry ends open flows",

@@ -35,7 +35,9 @@ def elsewhere(flowtables: Iterable[Flowtable], found: Iterable[Bypass]) -> Itera
     told = {each.what for each in found}
     for each in flowtables:
         if (name := f"flowtable {each}") not in told:
-            yield Finding(_AREA, name, Grade.WARN, "there", _NO_BYPASS, "it has none of the gateway's interfaces")
+            yield Finding(
+                _AREA, name, Grade.WARN, "there", _NO_BYPASS, "on none of the gateway's interfaces, as far as the files say"
+            )
 
 
 def rules(found: Iterable[ForeignRules], mask: int, queues: int) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ class Lifelines:
         """Remember the login that a command came by."""
         if login is not None:
             # replaced as a whole: another thread may go over it
-            self._logins = {**self._logins, login: self.clock.boottime()}
+            self._logins = {**dict(self._remembered()), login: self.clock.boottime()}
 
     def guard(self, configuration: Configuration) -> None:
         """Let the configuration through, or raise Refused with everyone whom it would cut off now."""
@@ -75,8 +75,7 @@ class Lifelines:
 
     def ends(self, configuration: Configuration) -> tuple[FarEnd, ...]:
         """Everyone who must not be cut off now, in a settled order."""
-        oldest = self.clock.boottime() - _REMEMBERED_SECONDS
-        logins = [login for login, noted in self._logins.items() if noted >= oldest]
+        logins = (login for login, _ in self._remembered())
         known = (*_told(logins), *_resolvers(), *_connected(configuration.edged.metrics.listen.port))
         try:
             found = tuple(_far_ends(known, frozenset(own_addresses())))
@@ -84,6 +83,10 @@ class Lifelines:
             _log.error("%s; nobody who manages this gateway is known, and what would cut them off is not refused", error)
             return ()
         return tuple(sorted(found, key=lambda each: (each.role.name, each.address.version, each.address)))
+
+    def _remembered(self) -> Iterator[tuple[Login, float]]:
+        oldest = self.clock.boottime() - _REMEMBERED_SECONDS
+        return ((login, noted) for login, noted in self._logins.items() if noted >= oldest)
 
 
 def _far_ends(known: Iterable[_Known], own: frozenset[Address]) -> Iterator[FarEnd]:

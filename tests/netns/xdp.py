@@ -30,8 +30,10 @@ def xdp(netns: str, interface: str) -> Iterator[None]:
     program = _load()
     try:
         inside(netns, lambda: _attach(interface, program))
-        yield
-        inside(netns, lambda: _attach(interface, -1))
+        try:
+            yield
+        finally:
+            inside(netns, lambda: _attach(interface, -1))
     finally:
         os.close(program)
 

@@ -9,7 +9,7 @@ import pytest
 from edged.doctor import machine
 from edged.doctor.finding import Finding, Grade
 from edged.doctor.machine import PACKAGES
-from edged.doctor.promises import TITLES, WEAKENS
+from edged.doctor.promises import BYPASSED, TITLES, WEAKENS
 from edged.doctor.sysctls import COUNTING, sysctls
 from edged.errors import KernelError
 from edged.kernel.bypasses import Bypass
@@ -118,11 +118,17 @@ def test_flowtables_are_told_by_whether_they_hide_our_flows(edged: Edged, monkey
 
 
 def test_every_promise_that_the_doctor_names_is_one_of_the_page() -> None:
-    assert {number: title for number, title in TITLES.items() if PROMISES[number].title == title} == TITLES
-    assert {number for numbers in WEAKENS.values() for number in numbers} <= TITLES.keys()
+    assert {number: PROMISES[number].title for number in TITLES} == TITLES
+    assert {number for numbers in (*WEAKENS.values(), BYPASSED) for number in numbers} == TITLES.keys()
     assert WEAKENS.keys() <= FEATURES.keys()
-    with_purpose_alone = FEATURES.keys() - WEAKENS.keys()
-    assert not with_purpose_alone & {"table_owner", "conntrack", "connection_marks"}
+
+
+def test_a_missing_feature_names_the_promises_that_hold_less(edged: Edged, host: FakeHost) -> None:
+    host.missing_features = frozenset({"table_owner", "limit"})
+    found = findings(edged.json("doctor", exit_code=8))
+    assert (found["table_owner"]["weakens"], found["limit"]["weakens"]) == ([2, 3], [])
+    told = " ".join(edged("doctor").stdout.split())
+    assert "weakens promise 2 (kill -9 opens nothing) and 3 (A stranger's flush opens nothing)" in told
 
 
 @pytest.mark.parametrize(
