@@ -83,9 +83,19 @@ class Strangers:
         """From now on no event is heard."""
         self.state = replace(self.state, deafness=why)
 
+    @property
+    def have_touched(self) -> bool:
+        """Whether an event asks for a look."""
+        return bool(self._suspects)
+
+    @property
+    def next_look(self) -> float:
+        """The time before which no event is a reason to look."""
+        return self._pace.next
+
     def is_due(self, now: float) -> bool:
         """Whether an event asks for a look, and it is time for one."""
-        return bool(self._suspects) and now >= self._pace.next
+        return self.have_touched and now >= self.next_look
 
     def take(self) -> Mapping[str, Process]:
         """Who touched the devices until now, before they are looked at: what comes later is for the next look."""
