@@ -23,7 +23,7 @@ DEAF_SECONDS = 2.0  # the same, where events cannot be heard
 _SHARE = 4  # a look is followed by this many times what it took, so that looks take a fifth of the thread at most
 _LEAST = 0.02  # s
 # who changes the trees oftener than that is contending for them
-_BURST = 60.0  # repairs at once
+_BURST = 30.0  # repairs at once
 _REFILL = 1.0  # repairs a second
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, AUDIT_SECONDS
 

@@ -19,7 +19,7 @@ from edged.queueing.tree import ClassId
 _GROUPS = 1, 4  # RTNLGRP_LINK, RTNLGRP_TC (linux/rtnetlink.h)
 _BODY = struct.Struct("=4xiI")  # index, and of qdiscs and classes the handle
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
-_QUIET = 0.2  # s without a change: whatever was to be done is done
+_QUIET = 0.15  # s without a change: whatever was to be done is done
 _PATIENCE = 20.0
 
 
