@@ -148,6 +148,7 @@ class _Daemon:
             totals=totals,
             present=self.surroundings.present,
             flowtables=self.surroundings.flowtables,
+            masters=self.surroundings.masters,
             seconds_left=self.changes.seconds_left,
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),

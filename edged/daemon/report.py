@@ -39,6 +39,7 @@ class View:
     restart_needed: tuple[str, ...]
     warnings: tuple[str, ...]  # of this machine
     metrics: str
+    masters: Mapping[str, str] = field(default_factory=dict)  # of which device an interface is a member
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
     caps: CapsView = field(default_factory=CapsView)
@@ -70,6 +71,10 @@ def degraded(view: View) -> Iterator[Degraded]:
     for name, there in interfaces(record.configuration, view.present).items():
         if not there:
             yield Degraded(what=f"interface {name}", why="it is not there", instead="its rules wait for it to appear")
+    for name, master in view.masters.items():
+        why = f"it is a member of {master}, whose name forwarded packets have in its place"
+        instead = f"no rule for {name} meets them: name {master} under access or upstream"
+        yield Degraded(what=f"interface {name}", why=why, instead=instead)
     if record.state_trouble:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"

@@ -1,4 +1,4 @@
-"""What stands around the table: the interfaces of the configuration, and other programs' flowtables on them."""
+"""What stands around the table: the interfaces of the configuration, what they are members of, and other programs' flowtables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from edged.daemon.report import interfaces
 from edged.errors import KernelError
-from edged.interfaces import fits
+from edged.interfaces import fits, is_wildcard
 from edged.kernel.events import LinkEvents
 from edged.kernel.linux import LinuxKernel
+from edged.kernel.master import master_of
 from edged.loader import Configuration
 
 _log = logging.getLogger(__name__)
@@ -22,11 +23,15 @@ _PAUSE_SECONDS = 1.0  # a gateway with thousands of ppp links has events all the
 
 
 class Surroundings:
-    """Knows which interfaces are there and which flowtables hide flows on them; tells the log when that changes."""
+    """Knows which interfaces are there, which are hidden behind a master, and which flowtables hide flows on them.
+
+    It tells the log when that changes.
+    """
 
     def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
         self.flowtables: tuple[str, ...] = ()
+        self.masters: Mapping[str, str] = {}
         self._kernel = kernel
         self._events = events
         self._configuration = configuration
@@ -43,6 +48,7 @@ class Surroundings:
             return
         now = interfaces(self._configuration(), self.present)
         self._tell(now)
+        self._look_for_masters(now)
         hiding = tuple(str(each) for each in flowtables if any(fits(device, name) for device in each.devices for name in now))
         for new in set(hiding) - set(self.flowtables):
             _log.warning("flowtable %s of another program hides flows from every rule", new)
@@ -72,6 +78,17 @@ class Surroundings:
             return
         if changed:
             self._changed.set()
+
+    def _look_for_masters(self, names: Iterable[str]) -> None:
+        found = {name: master for name in names if not is_wildcard(name) and (master := master_of(name)) is not None}
+        for name, master in found.items():
+            if self.masters.get(name) != master:
+                _log.warning(
+                    "interface %s is a member of %s: forwarded packets have that name, and no rule for it meets them",
+                    name,
+                    master,
+                )
+        self.masters = found
 
     def _tell(self, now: dict[str, bool]) -> None:
         for name, there in now.items():
