@@ -53,6 +53,10 @@ class Changes:
         self._thread.join()
         self._socket.close()
 
+    def forget(self) -> None:
+        """What has come until now is of no interest."""
+        self._heard = []
+
     def until_quiet(self, awaited: Callable[[Change], bool] | None = None) -> list[Change]:
         """What has come since the last time, and comes until what is awaited is among it and there is a pause."""
         until = time.monotonic() + _PATIENCE
