@@ -40,6 +40,7 @@ class View:
     warnings: tuple[str, ...]  # of this machine
     metrics: str
     masters: Mapping[str, str] = field(default_factory=dict)  # of which device an interface is a member
+    metrics_degraded: Degraded | None = None
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
     caps: CapsView = field(default_factory=CapsView)
@@ -79,6 +80,8 @@ def degraded(view: View) -> Iterator[Degraded]:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
         )
+    if view.metrics_degraded is not None:
+        yield view.metrics_degraded
     yield from _lists(view)
     yield from caps_degraded(record.configuration, view.caps)
     for each in view.flowtables:

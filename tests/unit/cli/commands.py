@@ -12,9 +12,11 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from edged.cli.root import edged
+from edged.control.asked import Guards
 from edged.control.client import NoDaemon
 from edged.control.messages import Asked, Changes, Confirmed, Standing, Status, Top, TornDown
 from edged.errors import EdgedError
+from edged.lockout.farend import Login
 
 RULES = Path(__file__).parents[3] / "rules"
 
@@ -197,12 +199,12 @@ class FakeClient:
         self._change("blocklist update")
         return {"asked": ["feed"]}
 
-    def reload(self) -> Changes:
-        self._change("reload")
+    def reload(self, login: Login | None = None) -> Changes:
+        self._change("reload", *((login,) if login else ()))
         return CHANGES
 
-    def apply(self, confirm_seconds: float | None) -> Changes:
-        self._change("apply", confirm_seconds)
+    def apply(self, confirm_seconds: float | None, login: Login | None = None, guards: Guards = Guards.HELD) -> Changes:
+        self._change("apply", confirm_seconds, *((login,) if login else ()), *((guards,) if guards is not Guards.HELD else ()))
         return CHANGES
 
     def confirm(self) -> Confirmed:
