@@ -21,7 +21,7 @@ from edged.config.gateway import Gateway
 from edged.daemon.capstate import CapState, Use
 from edged.daemon.strangers import Strangers
 from edged.daemon.trees import Trees, Work
-from edged.errors import EdgedError
+from edged.errors import EdgedError, KernelError
 from edged.interfaces import is_wildcard
 from edged.kernel.leases import Leases
 from edged.kernel.tc import TrafficControl
@@ -94,11 +94,11 @@ class Capper:
             self._take(configuration)
         if self._terms is None or configuration is None:
             return
-        if now >= self._look_at or self.strangers.is_due(now):
+        # a pool that is being made is looked at when it is there: making it is a change of the device, too
+        if now >= self._look_at or (self.strangers.is_due(now) and not self.is_building):
             self._look_at = now + self.strangers.audit_seconds
             self._look_after_trees(self._terms, configuration.edged.gateway)
-        if self._trees.build():
-            self._look_at = 0.0
+        self._build(now)
         heavy = {sets: self._leases.heavy(sets) for sets, _ in self._terms.sets}
         if any(heavy.values()):
             self._carry_out(self._book.give(now, replace(self._terms, pools=self._trees.whole_pools), heavy))
@@ -109,6 +109,16 @@ class Capper:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
         self._tell()
+
+    def _build(self, now: float) -> None:
+        try:
+            if self._trees.build():
+                self._look_at = 0.0
+        except KernelError as error:
+            if not self.strangers.have_touched:
+                raise
+            _log.warning("%s; somebody changes the queueing while it is made, which is begun anew", error)
+            self._look_at = max(now, self.strangers.next_look)
 
     def _tell(self) -> None:
         policed = {direction: each.why_policed for direction, each in self._trees.ways.items() if each.why_policed}

@@ -14,6 +14,7 @@ from edged.daemon.capstate import CapState, Use
 from edged.daemon.inspection import added
 from edged.daemon.report import View
 from edged.daemon.service import figures
+from edged.daemon.strangers import StrangersState
 from edged.inspect.sight import TrafficClass
 from edged.inspectors.post import QueueFigures, State
 from edged.kernel import Capabilities
@@ -52,6 +53,7 @@ STATE = CapState(
     leased={Direction.DOWN: 3, Direction.UP: 1},
     capped={(FlowClass.P2P, Shaped): 3, (FlowClass.P2P, Policed): 1},
 )
+CONTENDED = StrangersState(contention="changed again and again", deafness="no memory")
 ENDED = (queue(1, State.ENDED), queue(2, State.ENDED))  # the files ask for two queues, 0 and 1
 WHOLE = CapsView(STATE, (queue(0), queue(1)), bulk_found=4)
 
@@ -114,6 +116,7 @@ def test_observed_caps_have_queues_and_no_pools(rig: Rig) -> None:
         (replace(WHOLE, no_inspection="queue 0 is taken"), [("inspection", "queue 0 is taken")]),
         (replace(WHOLE, queues=(queue(0), queue(1, State.BEGINNING))), []),
         (replace(WHOLE, queues=(queue(0, State.LAGGING), queue(1))), [("queue 0", "its worker lags, packets pass")]),
+        (replace(WHOLE, strangers=CONTENDED), [("queueing", "changed again and again"), ("events of tc", "no memory")]),
         (replace(WHOLE, queues=(queue(0), *ENDED)), [("queue 1", "nobody looks after it, packets pass")]),
     ],
 )  # fmt: skip
