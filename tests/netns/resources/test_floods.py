@@ -119,5 +119,5 @@ def test_a_scrape_each_10_ms_takes_nothing_from_the_policy(daemon: Daemon, measu
     assert after.memory - before.memory < _MEMORY
     measured(
         f"{scrapes} scrapes, one each 10 ms: the slowest {slowest * 1000:.0f} ms, "
-        f"{(after.cpu - before.cpu) / scrapes * 1000:.1f} ms of CPU each, {(after.memory - before.memory) / (1 << 20):.1f} MiB more"
+        f"{(after.cpu - before.cpu) / scrapes * 1000:.1f} ms of CPU each, {(after.memory - before.memory) >> 20} MiB more"
     )
