@@ -153,6 +153,8 @@ class _Daemon:
             metrics=str(self.changes.first.edged.metrics.listen),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
+            unread=self.totals.trouble,
+            unseen=self.surroundings.trouble,
             caps=self.caps.view(),
         )
 

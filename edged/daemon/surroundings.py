@@ -27,6 +27,7 @@ class Surroundings:
     def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
         self.flowtables: tuple[str, ...] = ()
+        self.trouble = ""  # why they are known as of an earlier look
         self._kernel = kernel
         self._events = events
         self._configuration = configuration
@@ -39,8 +40,11 @@ class Surroundings:
             self.present = frozenset(name for _, name in socket.if_nameindex())
             flowtables = self._kernel.foreign_flowtables()
         except (KernelError, OSError) as error:
-            _log.error("cannot look at the interfaces and flowtables: %s", error)
+            if str(error) != self.trouble:
+                _log.error("cannot look at the interfaces and flowtables: %s", error)
+            self.trouble = str(error)
             return
+        self.trouble = ""
         now = interfaces(self._configuration(), self.present)
         self._tell(now)
         hiding = tuple(str(each) for each in flowtables if any(fits(device, name) for device in each.devices for name in now))
@@ -58,7 +62,7 @@ class Surroundings:
                     async with asyncio.timeout(_REFRESH_SECONDS):
                         await self._changed.wait()
                 self._changed.clear()
-                self.refresh()
+                await asyncio.to_thread(self.refresh)  # the kernel has it wait while anybody's batch is carried out
                 await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             loop.remove_reader(self._events.fileno())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from edged.errors import KernelError
@@ -40,12 +40,20 @@ class _Listener:
 
     @contextmanager
     def hushed(self) -> Iterator[None]:
-        """Hear nothing meanwhile; what happened then counts as lost."""
-        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_DROP_MEMBERSHIP, self._group)
+        """Hear nothing meanwhile; what happened then counts as lost.
+
+        Raises nothing of its own: the work in it is done or refused whether or not anybody listens, and who is deaf from then on
+        polls.
+        """
+        self._choose(uapi.NETLINK_DROP_MEMBERSHIP)
         try:
             yield
         finally:
-            self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, self._group)
+            self._choose(uapi.NETLINK_ADD_MEMBERSHIP)
+
+    def _choose(self, option: int) -> None:
+        with suppress(OSError):
+            self._socket.setsockopt(uapi.SOL_NETLINK, option, self._group)
 
     def fileno(self) -> int:
         """The descriptor; readable when there is something to read."""

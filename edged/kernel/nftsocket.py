@@ -17,6 +17,7 @@ from edged.kernel.attrs import number
 from edged.kernel.batch import Batch
 from edged.kernel.messages import Refusal, Reply, nft, pack, refusal, unpack
 from edged.kernel.namespace import open_nftables
+from edged.kernel.receiving import drain
 from edged.kernel.refusals import advice, commit_refused, reading_refused, unanswered, unsent
 
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
@@ -116,6 +117,7 @@ class NftSocket:
         try:
             size = self._socket.recv_into(self._buffer)
         except OSError as failed:
+            drain(self._socket, self._buffer)
             raise unanswered("nftables", failed) from failed
         return unpack(self._buffer[:size])
 

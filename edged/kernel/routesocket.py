@@ -15,6 +15,7 @@ from edged.errors import KernelError
 from edged.kernel import uapi
 from edged.kernel.messages import Refusal, refusal, unpack
 from edged.kernel.namespace import open_route
+from edged.kernel.receiving import drain
 from edged.kernel.refusals import advice, reason, unanswered, unsent
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
@@ -112,6 +113,7 @@ class RouteSocket:
                 return 0
             raise KernelError("rtnetlink did not answer", errno=errno.EAGAIN) from None
         except OSError as failed:
+            drain(self._socket, self._buffer)
             raise unanswered("rtnetlink", failed) from failed
 
     def _refusals_waiting(self, first: int) -> list[Refusal]:

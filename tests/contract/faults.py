@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 
 from edged.kernel import conntrack, namespace, nftsocket, routesocket, uapi
+from edged.kernel.fake import FakeKernel
+from edged.kernel.refusals import commit_refused
+from edged.ruleset.plan import Plan, Step, describe
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 
@@ -104,6 +107,28 @@ class FaultySocket:
             failed, self._fails_with = self._fails_with, 0
             raise OSError(failed, os.strerror(failed))
         return self._socket.recv_into(buffer, size, flags)
+
+
+class FaultyKernel(FakeKernel):
+    """A kernel in memory that refuses the steps of one kind."""
+
+    refuses: type[Step] | None = None
+    errno = 0
+    struck = 0
+
+    def check(self, plan: Plan, *, now: float) -> None:
+        self._refuse(plan)
+        super().check(plan, now=now)
+
+    def apply(self, plan: Plan, *, now: float) -> int:
+        self._refuse(plan)
+        return super().apply(plan, now=now)
+
+    def _refuse(self, plan: Plan) -> None:
+        for step in plan.steps:
+            if self.refuses is not None and isinstance(step, self.refuses):
+                self.struck += 1
+                raise commit_refused(self.errno, describe(step))
 
 
 def _place(datagram: bytes, fault: Fault) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from edged.addresses import Family
 from edged.daemon.bulk import BulkWatch
 from edged.daemon.capper import Capper
 from edged.daemon.drift import Suspects
@@ -21,8 +23,10 @@ from edged.kernel.tc import LinuxTrafficControl
 from edged.lists.book import ListBook
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.queueing.leases import CapSets
 from edged.queueing.tree import Rate
 from edged.ruleset.diff import diff
+from edged.ruleset.nodes import Direction
 from edged.ruleset.plan import Desired, Lock
 from tests.contract.machines import LinuxMachine
 from tests.unit.daemon.daemons import NOW, FakeClock, exempt, write_files
@@ -35,6 +39,8 @@ classes:
   p2p: {after: 1MB, down: 2mbit, up: 1mbit}
   bulk: {after: 1MB, sustained: 1mbit, for: 60s, down: 1mbit, up: 1mbit}
 """
+HEAVY = "203.0.113.1"
+_SETS = CapSets(Direction.DOWN, "p2p", Family.IPV4)
 IP53B = "policy: ip53b\nmode: enforce\npools: [dynamic]\n"
 
 
@@ -86,6 +92,19 @@ class Parts:
         """Time passes until the next try is due, and it is made."""
         self.clock.advance(self.keeper.retry_in or 0.0)
         self.keeper.look()
+
+    def tick_while_heavy(self, ticks: int) -> None:
+        """The capper's moments, a tenth of a second each, while a subscriber has heavy flows."""
+        self.machine.run("nft", f"add element inet edged {_SETS.heavy} {{ {HEAVY} }}")
+        for _ in range(ticks):
+            self.clock.advance(0.1)
+            self.capper.tick(self.one)
+
+    def held(self) -> set[str]:
+        """Who has a class of the pool, or a limit."""
+        maps = (_SETS.lease, _SETS.police)
+        listed = "".join(self.machine.run("nft", "list", "map", "inet", "edged", name).stdout for name in maps)
+        return set(re.findall(r"((?:[0-9]+[.]){3}[0-9]+)[^:{},]* : ", listed))
 
     def reset(self) -> None:
         """Nothing is in force any more, and nothing is known of what was."""
