@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edged.daemon.boot import state_folder
+from edged.daemon.boot import choose, state_folder
 from edged.errors import EdgedError, Refused
 from edged.kernel.fake import FakeHost
 from edged.loader import InvalidConfiguration, load
@@ -200,3 +204,61 @@ def test_a_note_that_cannot_be_read_is_no_confirmation(state: StateFolder) -> No
     state.begin_confirm(PENDING)
     (state.path / "confirm.json").write_text("{")
     assert state.waits()
+
+
+FILES = ("last-good.json", "confirm.json", "rejected.json")
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "x", "\ud800", "/e/edged.yaml", "edged/v1/last-good"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["edged.yaml", "\0", "\ud800"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = ("schema", "saved", "path", "files", "boot_id", "deadline", "digest")
+STORED = (
+    st.binary(max_size=64)
+    | st.sampled_from([b"[" * 100_000, b'{"schema": ' * 50_000, b'{"deadline": 1' + b"0" * 400 + b"}"])
+    | st.dictionaries(st.sampled_from(KEYS), ODD).map(lambda made: json.dumps(made).encode())
+    | st.fixed_dictionaries({"schema": st.just("edged/v1/last-good"), "saved": ODD, "path": ODD, "files": ODD}).map(
+        lambda made: json.dumps(made).encode()
+    )
+)
+
+
+@pytest.mark.promise(14)
+@given(last_good=STORED, confirm=STORED, rejected=STORED)
+def test_whatever_is_in_the_files_a_start_has_something_to_go_by(last_good: bytes, confirm: bytes, rejected: bytes) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        path = write_files(folder)
+        state = StateFolder(folder / "state", FakeClock(FakeHost()))
+        state.path.mkdir()
+        for file, content in zip(FILES, (last_good, confirm, rejected), strict=True):
+            (state.path / file).write_bytes(content)
+        choice = choose(lambda: load(path, now=datetime.fromtimestamp(NOW, UTC)), state)
+        assert choice.candidates or "was" in choice.idle
+
+
+def test_a_last_good_moment_that_no_calendar_has_is_damage(state: StateFolder) -> None:
+    state.path.mkdir(parents=True)
+    stored = {"schema": "edged/v1/last-good", "saved": 1e300, "path": "/e/edged.yaml", "files": {}}
+    (state.path / "last-good.json").write_text(json.dumps(stored))
+    with pytest.raises(EdgedError, match="is damaged"):
+        state.load_last_good()
+
+
+def test_what_could_not_be_written_whole_takes_no_room(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.begin_confirm(PENDING)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken, pytest.raises(EdgedError, match="No space left on device"):
+        broken.setattr("os.fsync", full)
+        state.begin_confirm(Pending("boot", 2.0, "other"))
+    assert [each.name for each in state.path.iterdir()] == ["confirm.json"]
+    assert state.pending() == PENDING
