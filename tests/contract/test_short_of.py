@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def without_net_admin() -> Iterator[None]:
 
 
 @pytest.fixture
-def parts(tmp_path) -> Iterator[Parts]:
+def parts(tmp_path: Path) -> Iterator[Parts]:
     if reason := missing_for_namespaces():
         require("netns", reason)
     with closing(Parts(LinuxMachine(), *configurations(tmp_path))) as made:

@@ -43,9 +43,8 @@ def test_without_descriptors_the_policy_is_looked_after(daemon: Daemon, measured
     status = daemon.client.status()
     assert status["in_sync"]
     assert daemon.client.reload()["changed"] == 0
-    measured(
-        f"no descriptor left for {SECONDS:.0f} s: the heart {heard.longest:.1f} s, {busy:.1f} s of CPU, back after {back:.1f} s"
-    )
+    told = f"the heart {heard.longest:.1f} s, {busy:.1f} s of CPU, answers {back:.1f} s after there were some"
+    measured(f"no descriptor left for {SECONDS:.0f} s: {told}")
 
 
 def _answers(daemon: Daemon) -> bool:
