@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from edged.daemon.boot import choose, state_folder
 from edged.errors import EdgedError, Refused
 from edged.kernel.fake import FakeHost
-from edged.loader import InvalidConfiguration, load
+from edged.loader import Configuration, InvalidConfiguration, load
 from edged.state import Pending, StateFolder, digest
 from tests.unit.daemon.daemons import EDGED, NOW, FakeClock, exempt, write_files
 
@@ -224,17 +225,20 @@ STORED = (
 )
 
 
+@functools.cache
+def files_as_they_are() -> Configuration:
+    with TemporaryDirectory() as name:
+        return load(write_files(Path(name)), now=datetime.fromtimestamp(NOW, UTC))
+
+
 @pytest.mark.promise(14)
 @given(last_good=STORED, confirm=STORED, rejected=STORED)
 def test_whatever_is_in_the_files_a_start_has_something_to_go_by(last_good: bytes, confirm: bytes, rejected: bytes) -> None:
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        path = write_files(folder)
-        state = StateFolder(folder / "state", FakeClock(FakeHost()))
-        state.path.mkdir()
+        state = StateFolder(Path(name), FakeClock(FakeHost()))
         for file, content in zip(FILES, (last_good, confirm, rejected), strict=True):
             (state.path / file).write_bytes(content)
-        choice = choose(lambda: load(path, now=datetime.fromtimestamp(NOW, UTC)), state)
+        choice = choose(files_as_they_are, state)
         assert choice.candidates or "was" in choice.idle
 
 

@@ -16,7 +16,7 @@ from tests.netns.resources.floods import FLOODS, Connect
 from tests.netns.resources.usage import Peak, beats, usage
 from tests.promises import Measured
 
-SECONDS = 10.0 if os.environ.get("EDGED_PROFILE") == "long" else 1.0
+SECONDS = 4.0 if os.environ.get("EDGED_PROFILE") == "long" else 0.5
 _MEMORY = 48 << 20  # what a flood may cost for a while
 _DESCRIPTORS = 16  # beside those of connections
 
@@ -25,10 +25,11 @@ def _connecting(daemon: Daemon, listener: str) -> Connect:
     """A way to connect to the daemon's listener of that name."""
 
     def connect() -> socket.socket:
+        address: str | tuple[str, int] = ("127.0.0.1", 9825)
         if listener == "control":
             made, address = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), str(daemon.client.path)
         else:
-            made, address = daemon.host.socket(socket.AF_INET, socket.SOCK_STREAM), ("127.0.0.1", 9825)
+            made = daemon.host.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.settimeout(1.0)
         try:
             made.connect(address)

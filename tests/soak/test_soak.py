@@ -1,0 +1,30 @@
+"""The soak, as long as a test may be: see soak.py; by hand it takes hours (`python -m tests.soak`)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.promises import Measured
+from tests.soak.gateway import ENTRIES, SUBSCRIBERS
+from tests.soak.soak import MIB, soak
+from tests.tiers import missing_for_namespaces, require
+
+SECONDS = 300.0 if os.environ.get("EDGED_PROFILE") == "long" else 15.0
+
+
+@pytest.mark.promise(15)
+@pytest.mark.timeout(SECONDS + 120)
+def test_nothing_grows_while_everything_changes(measured: Measured) -> None:
+    if reason := missing_for_namespaces():
+        require("netns", reason)
+    report = soak(SECONDS, print)
+    assert not report.problems
+    assert report.longest_beat < 5.0
+    first, last = report.samples[0][1], report.samples[-1][1]
+    measured(
+        f"{SECONDS:.0f} s, {report.changes} changes over {SUBSCRIBERS} subscribers and {ENTRIES} entries: "
+        f"{first.memory / MIB:.0f} MiB, then {last.memory / MIB:.0f}; {report.growth:+.1f} MiB over the last third; "
+        f"{first.descriptors} descriptors, then {last.descriptors}; at most {report.leases} leases"
+    )
