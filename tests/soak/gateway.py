@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class Churn:
         self.leases = 0  # at most, of both directions
         self._mode = "enforce"
         self._chance = random.Random(20260101)
-        self._listed = list(range(ENTRIES))
+        self._listed = [_entry(number) for number in range(ENTRIES)]
         self._write_files()
         for address in _HEAVY:
             topology.dynamic.run(["ip", "address", "add", f"{address}/32", "dev", "eth0"], check=True)
@@ -70,10 +71,9 @@ class Churn:
         self._write_list()
 
     def _write_list(self) -> None:
-        """As a careful feed would: beside it, then renamed. Every address is one of 20.0.0.0/6."""
-        first = int(IPv4Address("20.0.0.0"))
+        """As a careful feed would: beside it, then renamed."""
         new = self.daemon.folder / "lists/new"
-        new.write_text("".join(f"{IPv4Address(first + number * 61)}\n" for number in self._listed))
+        new.write_text("\n".join([*self._listed, ""]))
         new.replace(self.daemon.folder / "lists/feed")
 
     # --- what changes ---
@@ -81,12 +81,12 @@ class Churn:
     def some_entries(self) -> None:
         """A hundred entries go, and others come."""
         for _ in range(100):
-            self._listed[self._chance.randrange(ENTRIES)] = self._chance.randrange(ENTRIES, 5 * ENTRIES)
+            self._listed[self._chance.randrange(ENTRIES)] = _entry(self._chance.randrange(ENTRIES, 5 * ENTRIES))
         self._write_list()
 
     def whole_list(self) -> None:
         """Every entry is another."""
-        self._listed = self._chance.sample(range(5 * ENTRIES), ENTRIES)
+        self._listed = [_entry(number) for number in self._chance.sample(range(5 * ENTRIES), ENTRIES)]
         self._write_list()
 
     def policy(self) -> None:
@@ -146,6 +146,11 @@ class Churn:
         finally:
             ending.set()
             thread.join()
+
+
+def _entry(number: int) -> str:
+    """One address of many, scattered over 20.0.0.0/6."""
+    return socket.inet_ntoa((0x14000000 + number * 61).to_bytes(4, "big"))
 
 
 class Every:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -17,7 +19,11 @@ MIB = 1 << 20
 _HOUR = 3600.0
 _SLOPE = 1.0  # MiB an hour, where hours were measured
 _FLAT = 12.0  # MiB between the thirds of a shorter run: what a list that is read takes for a moment comes and goes
+_SETTLED = 120.0  # seconds, or reloads, from which on that is so; before, the first lists and reloads are still to come
+_WARMING = 48.0
+_THREADS = 6  # asyncio's executor makes threads as it needs them, at most min(32, CPUs + 4)
 _DESCRIPTORS = 4
+_SAMPLE_SECONDS = 1.0
 _SETTLES = 10.0  # seconds until all is as desired after the last change
 
 
@@ -58,7 +64,8 @@ class Report:
         seconds = self.samples[-1][0]
         if seconds >= 2 * _HOUR and self.slope >= _SLOPE:
             self.problems.append(f"memory grows by {self.slope:.2f} MiB an hour")
-        if seconds < 2 * _HOUR and self.growth >= _FLAT:
+        flat = _FLAT if seconds >= _SETTLED else _WARMING
+        if seconds < 2 * _HOUR and self.growth >= flat:
             self.problems.append(f"memory grew by {self.growth:.1f} MiB within a third of the time")
         half = len(self.samples) // 2
         before, after = (
@@ -66,16 +73,17 @@ class Report:
         )
         if after - before > _DESCRIPTORS:
             self.problems.append(f"descriptors grew from {before:.0f} to {after:.0f}")
+        threads = [each.threads for _, each in self.samples]
+        if max(threads[half:]) - max(threads[:half]) > _THREADS:
+            self.problems.append(f"threads grew from {max(threads[:half])} to {max(threads[half:])}")
         if len(set(self.objects)) > 1:
             self.problems.append(f"the table's size changed: {sorted(set(self.objects))}")
         if self.repairs:
             self.problems.append(f"{self.repairs} foreign changes were undone, and nobody made any")
-        if not self.leases:
-            self.problems.append("nobody was ever held")
 
 
 def soak(seconds: float, tell: Callable[[str], None]) -> Report:
-    """Churn for so long, and judge."""
+    """Churn for so long, and judge. Scrapes and samples go on beside the changes, which wait for each other."""
     report = Report()
     with ExitStack() as opened:
         churn = Churn(opened.enter_context(Topology()), opened)
@@ -83,28 +91,41 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
         report.objects.append(churn.objects())
         opened.enter_context(churn.heavy_flows())
         heard = opened.enter_context(beats(churn.daemon.systemd))
-        began = time.monotonic()
         pace = min(1.0, seconds / 60)  # the short soak does everything at least a few times
         changes = [
             Every(2 * pace, churn.some_entries),
             Every(10 * pace, churn.whole_list),
             Every(6 * pace, churn.policy),
             Every(8 * pace, churn.interface),
-            Every(1 * pace, churn.scrape),
-            Every(60.0, lambda: tell(report.line())),
         ]
-        while (passed := time.monotonic() - began) < seconds:
+        ending = threading.Event()
+        watching = opened.enter_context(ThreadPoolExecutor(1)).submit(_watch, churn, report, ending, tell)
+        opened.callback(ending.set)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not watching.done():
             for change in changes:
                 change()
-            report.leases, report.changes = churn.leases, sum(each.count for each in changes)
-            report.samples.append((passed, usage(churn.daemon.process.pid)))
-            time.sleep(0.2)
+            report.changes = sum(each.count for each in changes)
+            time.sleep(0.1)
+        ending.set()
+        watching.result()
         churn.make_policy("enforce")
-        report.objects.append(churn.objects())
         eventually(lambda: churn.daemon.client.status()["in_sync"], _SETTLES)
-        report.leases, report.changes = churn.leases, sum(each.count for each in changes)
-        report.longest_beat = heard.longest
+        report.objects.append(churn.objects())
         report.repairs = sum(churn.daemon.client.status()["drift_repairs"].values())
-        tell(report.line())
+        report.longest_beat = heard.longest
+    tell(report.line())
     report.judge()
+    if not report.leases:
+        report.problems.append("nobody was ever held")
     return report
+
+
+def _watch(churn: Churn, report: Report, ending: threading.Event, tell: Callable[[str], None]) -> None:
+    """A sample and a scrape a second, and a line a minute."""
+    began, minute = time.monotonic(), Every(60.0, lambda: tell(report.line()))
+    while not ending.wait(_SAMPLE_SECONDS):
+        report.samples.append((time.monotonic() - began, usage(churn.daemon.process.pid)))
+        churn.scrape()
+        report.leases = churn.leases
+        minute()
