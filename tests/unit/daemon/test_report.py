@@ -74,6 +74,10 @@ def test_the_metrics_by_name_label_and_value(rig: Rig, changes: Changes) -> None
         "edged_drift_repairs_total{reason=rules_changed}": 0,
         "edged_drift_repairs_total{reason=sets_changed}": 0,
         "edged_drift_repairs_total{reason=counters_changed}": 0,
+        "edged_drift_repairs_total{reason=interface_returned}": 0,
+        "edged_drift_repairs_total{reason=qdisc_replaced}": 0,
+        "edged_drift_repairs_total{reason=qdisc_removed}": 0,
+        "edged_drift_repairs_total{reason=classes_changed}": 0,
         "edged_capability{feature=table_owner}": 1,
         "edged_capability{feature=queue}": 0,
         **{f"edged_policy_packets_total{name}": n for name, n in labels},
@@ -143,7 +147,7 @@ def test_each_shortcoming_is_told(rig: Rig, changes: Changes) -> None:
     for shown, expected in variants(rig, changes):
         assert whats(shown) == expected
         assert "\n" not in line(shown)
-        assert all("\n" not in text for each in degraded(shown) for text in each.values())
+        assert all("\n" not in str(text) for each in degraded(shown) for text in each.values())
 
 
 def test_the_line_for_systemd_tells_that_nothing_is_capped(rig: Rig, changes: Changes) -> None:
