@@ -19,7 +19,7 @@ MIB = 1 << 20
 _HOUR = 3600.0
 _SLOPE = 1.0  # MiB an hour, where hours were measured
 _FLAT = 12.0  # MiB between the thirds of a shorter run: what a list that is read takes for a moment comes and goes
-_SETTLED = 120.0  # seconds, or reloads, from which on that is so; before, the first lists and reloads are still to come
+_SETTLED = 120.0  # seconds from which on that is so; before, the first lists and reloads are still to come
 _WARMING = 48.0
 _THREADS = 6  # asyncio's executor makes threads as it needs them, at most min(32, CPUs + 4)
 _DESCRIPTORS = 4
@@ -59,12 +59,11 @@ class Report:
             f"{now.threads:2} threads  {now.cpu:8.1f} s CPU  at most {self.leases} leases"
         )
 
-    def judge(self) -> None:
-        """Note all that is not as it should be."""
+    def judge(self, flat: float) -> None:
+        """Note all that is not as it should be; `flat` is the growth that a shorter run may have."""
         seconds = self.samples[-1][0]
         if seconds >= 2 * _HOUR and self.slope >= _SLOPE:
             self.problems.append(f"memory grows by {self.slope:.2f} MiB an hour")
-        flat = _FLAT if seconds >= _SETTLED else _WARMING
         if seconds < 2 * _HOUR and self.growth >= flat:
             self.problems.append(f"memory grew by {self.growth:.1f} MiB within a third of the time")
         half = len(self.samples) // 2
@@ -115,7 +114,7 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
         report.repairs = sum(churn.daemon.client.status()["drift_repairs"].values())
         report.longest_beat = heard.longest
     tell(report.line())
-    report.judge()
+    report.judge(_FLAT if seconds >= _SETTLED else _WARMING)
     if not report.leases:
         report.problems.append("nobody was ever held")
     return report
