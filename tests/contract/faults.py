@@ -36,15 +36,15 @@ class At(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is to fail: messages with this netlink type, the `nth` of each datagram that has so many (0: the first)."""
+    """What is to fail: messages with this netlink type, once so many datagrams with one have gone `before`."""
 
     kind: int
     at: At
     errno: int
-    nth: int = 0
+    before: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind:#x}-{self.at.value}-{errno.errorcode[self.errno]}-{self.nth}"
+        return f"{self.kind:#x}-{self.at.value}-{errno.errorcode[self.errno]}-{self.before}"
 
 
 @dataclass
@@ -53,10 +53,11 @@ class Faults:
 
     armed: Fault | None = None
     struck: int = 0
+    passed: int = 0
     opened: list[FaultySocket] = field(default_factory=list)
 
     def arm(self, fault: Fault | None) -> None:
-        self.armed, self.struck = fault, 0
+        self.armed, self.struck, self.passed = fault, 0, 0
 
     def close(self) -> None:
         for each in self.opened:
@@ -81,8 +82,11 @@ class FaultySocket:
 
     def send(self, datagram: bytes) -> int:
         fault = self._faults.armed
-        place = None if fault is None else _place(datagram, fault)
+        place = None if fault is None else _place(datagram, fault.kind)
         if fault is None or place is None:
+            return self._socket.send(datagram)
+        if self._faults.passed < fault.before:
+            self._faults.passed += 1
             return self._socket.send(datagram)
         self._faults.struck += 1
         match fault.at:
@@ -131,10 +135,9 @@ class FaultyKernel(FakeKernel):
                 raise commit_refused(self.errno, describe(step))
 
 
-def _place(datagram: bytes, fault: Fault) -> int | None:
-    """The offset of the message that the fault is for."""
-    found = [place for place, kind in _messages(datagram) if kind == fault.kind]
-    return found[fault.nth] if fault.nth < len(found) else None
+def _place(datagram: bytes, kind: int) -> int | None:
+    """The offset of the first message with that type."""
+    return next((place for place, found in _messages(datagram) if found == kind), None)
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, int]]:

@@ -122,6 +122,25 @@ def test_a_first_policy_comes_whole_or_not_at_all(parts: Parts, faults: Faults, 
     assert parts.keeper.state.in_sync
 
 
+# a change has more than a dozen transactions: most are those that wait for others before and after each reading
+LATE = [Fault(uapi.NFNL_BATCH_END, at, errno.ENOMEM, before) for at in (At.SEND, At.RECEIVE) for before in range(2, 11)]
+
+
+@pytest.mark.promise(14)
+@pytest.mark.parametrize("fault", LATE, ids=str)
+def test_a_change_that_fails_at_any_moment_leaves_what_was_in_force(parts: Parts, faults: Faults, fault: Fault) -> None:
+    parts.keeper.hold(parts.one)
+    faults.arm(fault)
+    why = refused(lambda: parts.keeper.hold(parts.other))
+    assert faults.struck, "no such message was sent"
+    faults.arm(None)
+    assert is_told(fault, why), why
+    if not parts.keeper.state.in_sync:
+        parts.retry()
+    assert parts.keeper.state.in_sync
+    assert parts.in_force() is parts.one
+
+
 @pytest.mark.promise(14)
 @faults_at(*BRACKETS, *CHANGED, *READ, *MARKS)
 def test_a_change_that_fails_leaves_what_was_in_force(
