@@ -170,6 +170,8 @@ class _Daemon:
             metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
+            unread=self.totals.trouble,
+            unseen=self.surroundings.trouble,
             caps=self.caps.view(),
         )
 

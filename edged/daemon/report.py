@@ -43,6 +43,8 @@ class View:
     metrics_degraded: Degraded | None = None
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
+    unread: str = ""  # why the counters are as of an earlier reading
+    unseen: str = ""  # why the interfaces and flowtables are as of an earlier look
     caps: CapsView = field(default_factory=CapsView)
 
 
@@ -72,6 +74,10 @@ def degraded(view: View) -> Iterator[Degraded]:
     for name, there in interfaces(record.configuration, view.present).items():
         if not there:
             yield Degraded(what=f"interface {name}", why="it is not there", instead="its rules wait for it to appear")
+    if view.unread:
+        yield Degraded(what="counters", why=view.unread, instead="their last values are shown")
+    if view.unseen:
+        yield Degraded(what="interfaces", why=view.unseen, instead="they are told of as they were last seen")
     if record.state_trouble:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"

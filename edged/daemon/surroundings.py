@@ -27,6 +27,7 @@ class Surroundings:
     def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
         self.bypasses: tuple[Bypass, ...] = ()
+        self.trouble = ""  # why they are known as of an earlier look
         self._kernel = kernel
         self._events = events
         self._configuration = configuration
@@ -40,8 +41,11 @@ class Surroundings:
             now = interfaces(self._configuration(), self.present)
             found = bypasses(self._kernel, tuple(now))
         except (KernelError, OSError) as error:
-            _log.error("cannot look at the interfaces and at what bypasses the rules on them: %s", error)
+            if str(error) != self.trouble:
+                _log.error("cannot look at the interfaces and at what bypasses the rules on them: %s", error)
+            self.trouble = str(error)
             return
+        self.trouble = ""
         self._tell(now)
         for each in found:
             if each not in self.bypasses:
@@ -58,7 +62,7 @@ class Surroundings:
                     async with asyncio.timeout(_REFRESH_SECONDS):
                         await self._changed.wait()
                 self._changed.clear()
-                await asyncio.to_thread(self.refresh)
+                await asyncio.to_thread(self.refresh)  # the kernel has it wait while anybody's batch is carried out
                 await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             loop.remove_reader(self._events.fileno())

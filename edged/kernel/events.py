@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from edged.errors import KernelError
@@ -42,12 +42,18 @@ class Listener:
 
     @contextmanager
     def hushed(self) -> Iterator[None]:
-        """Hear nothing meanwhile; what happened then counts as lost."""
-        self._join(uapi.NETLINK_DROP_MEMBERSHIP)
+        """Hear nothing meanwhile; what happened then counts as lost.
+
+        Raises nothing of its own: the work in it is done or refused whether or not anybody listens, and who is deaf from then on
+        polls.
+        """
+        with suppress(OSError):
+            self._join(uapi.NETLINK_DROP_MEMBERSHIP)
         try:
             yield
         finally:
-            self._join(uapi.NETLINK_ADD_MEMBERSHIP)
+            with suppress(OSError):
+                self._join(uapi.NETLINK_ADD_MEMBERSHIP)
 
     def fileno(self) -> int:
         """The descriptor; readable when there is something to read."""

@@ -93,6 +93,7 @@ class Daemon:
         self.processes: list[subprocess.Popen[str]] = []
         self.seconds_to_ready = 0.0
         self.patience = 60.0  # seconds that a start may take
+        self.wrapper: tuple[str, ...] = ()  # a command that starts the daemon
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -109,7 +110,8 @@ class Daemon:
 
     def launch(self, *, owner: int | None = None, config: Path | None = None, **environment: str) -> None:
         """Start it without waiting."""
-        command = ["ip", "netns", "exec", self.host.netns, sys.executable, "-m", "edged", "run", "-c", str(config or self.config)]
+        run = [sys.executable, "-m", "edged", "run", "-c", str(config or self.config)]
+        command = ["ip", "netns", "exec", self.host.netns, *self.wrapper, *run]
         if owner is not None:
             command = [*WITH_OWNER[:3], str(owner), *command]
         with (self.folder / f"log{len(self.processes)}").open("w") as log:
