@@ -19,7 +19,9 @@ def hierarchies() -> list[Path]:
         where, _, kind = line.partition(" - ")
         root, mounted = where.split()[3:5]
         controllers = "" if kind.startswith("cgroup2 ") else "name=systemd"
-        if controllers in paths and (not controllers or (kind.startswith("cgroup ") and controllers in kind.split()[2].split(","))):
+        if controllers in paths and (
+            not controllers or (kind.startswith("cgroup ") and controllers in kind.split()[2].split(","))
+        ):
             found.append(Path(mounted, os.path.relpath(paths[controllers], root)))
     return found
 

@@ -48,7 +48,11 @@ def debian_root() -> Iterator[Path]:
 
 def _sources() -> list[Path]:
     folder = Path("/etc/apt")
-    found = [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list")), *sorted(folder.glob("sources.list.d/*.sources"))]
+    found = [
+        folder / "sources.list",
+        *sorted(folder.glob("sources.list.d/*.list")),
+        *sorted(folder.glob("sources.list.d/*.sources")),
+    ]
     return [path for path in found if path.exists() and path.stat().st_size]
 
 

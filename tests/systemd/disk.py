@@ -57,7 +57,7 @@ class Disk:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             debian = undo.enter_context(debian_root())
-            argv = ["unshare", "--mount", "sh", "-c", _HOLD.format(root=ROOT), "hold", debian]
+            argv = ["unshare", "--mount", "sh", "-c", _HOLD.format(root=ROOT), "hold", str(debian)]
             self._holder = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             undo.callback(self._let_go)
             assert self._holder.stdout is not None
@@ -106,7 +106,16 @@ class Disk:
 
     def _put_wheel(self) -> None:
         with TemporaryDirectory() as folder:
-            build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}"]
+            build = [
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                "--quiet",
+                "--no-deps",
+                "--no-build-isolation",
+                f"--wheel-dir={folder}",
+            ]
             subprocess.run([*build, CHECKOUT], check=True, capture_output=True)
             (wheel,) = Path(folder).iterdir()
             shutil.copy(wheel, self.path("/root"))

@@ -75,7 +75,9 @@ class Machine:
 
     def popen(self, argv: Sequence[object]) -> subprocess.Popen[str]:
         """Start a command on the machine."""
-        return subprocess.Popen(self._inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            self._inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def show(self, name: str, unit: str = "edged") -> str:
         """A property of a unit (systemctl show)."""
@@ -107,9 +109,9 @@ class Machine:
         self.await_active(NETWORK)
 
     def rules(self) -> str:
-        """Our table as nft prints it, but for counts, time left and who owns it."""
+        """Our table as nft prints it, but for counts, times and who owns it."""
         listed = self.topology.gateway.run(["nft", "-s", "list", "table", "inet", "edged"]).stdout
-        return re.sub(r" expires \S+| progname .*", "", listed)
+        return re.sub(r" (timeout|expires) \d\S*| # progname .*|\n\tflags .*", "", listed)
 
     def is_shaped(self, device: str) -> bool:
         """Whether all classes of the shipped pool, and the line's, are there."""
@@ -145,7 +147,8 @@ class Machine:
         environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "OWN_GROUPS": " ".join(map(str, own))}
         namespaces = [f"--mount={self.disk.mounts}", f"--net={NAMESPACES / name}"]
         argv = ["nsenter", *namespaces, "setpriv", "--pdeathsig", "KILL", "sh", "-c", _START, "start"]
-        self._console = undo.enter_context(TemporaryFile("w+"))
+        self._console = TemporaryFile("w+")  # noqa: SIM115  as long as the machine runs
+        undo.callback(self._console.close)
         process = subprocess.Popen(
             [*argv, *_NSPAWN, *_PLACE], stdin=subprocess.DEVNULL, stdout=self._console, stderr=self._console, env=environment
         )

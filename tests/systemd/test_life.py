@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,7 +45,10 @@ def somebody_owns_our_table(machine: Machine) -> Iterator[None]:
 def seen(machine: Machine) -> dict[str, str]:
     """All that edged may change in the kernel, as nft and tc print it."""
     gateway = machine.topology.gateway
-    words = [["nft", "-a", "list", "ruleset"], *(["tc", what, "show", "dev", device] for what in ("qdisc", "class", "filter") for device in DEVICES)]
+    words = [
+        ["nft", "-a", "list", "ruleset"],
+        *(["tc", what, "show", "dev", device] for what in ("qdisc", "class", "filter") for device in DEVICES),
+    ]
     return {" ".join(argv): gateway.run(argv, check=True).stdout for argv in words}
 
 
