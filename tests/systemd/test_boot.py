@@ -51,7 +51,6 @@ def test_rules_before_packets_also_where_the_files_are_wrong(disk: Disk, measure
     lead = min(made.lead for made in boots)
     measured(
         f"0 of {sum(made.probed.sent for made in boots)} SYNs a family leaked over {len(boots)} boots, "
-        f""
         f"every second one by the last good configuration; READY at least {lead * 1000:.0f} ms before the interfaces came up"
     )
 
