@@ -71,8 +71,7 @@ def rounds(lock: str) -> list[tuple[Death, bool]]:
 def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
     """The second takes this kernel for one before 6.9."""
     with Disk() as made:
-        made.run([made.install])
-        made.run(["systemctl", "enable", "edged"])
+        made.serve()
         if request.param == "without persist":
             (kernel,) = made.path(VENV).glob("lib/python3*/site-packages/edged/kernel/__init__.py")
             made.write(f"{VENV}/{kernel.relative_to(made.path(VENV))}", *PERSIST)
