@@ -41,6 +41,7 @@ from edged.daemon.surroundings import Surroundings
 from edged.daemon.systemd import Systemd
 from edged.daemon.totals import Totals
 from edged.daemon.treewatch import TreeWatch
+from edged.daemon.uninspected import Uninspected
 from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -115,7 +116,15 @@ class _Daemon:
             )
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
-            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, self.trees.awake, has_queues=has_queues)
+            self.caps = CapsWatch(
+                self.capper,
+                bulk,
+                self.in_writer,
+                self.in_force,
+                self.trees.awake,
+                Uninspected(self.totals),
+                has_queues=has_queues,
+            )
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)
@@ -172,7 +181,7 @@ class _Daemon:
             list_trouble=self.sources.trouble or self.lists.trouble,
             unread=self.totals.trouble,
             unseen=self.surroundings.trouble,
-            caps=self.caps.view(),
+            caps=self.caps.view(totals),
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:

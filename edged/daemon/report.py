@@ -209,10 +209,11 @@ def _policy(placed: PlacedPolicy, view: View) -> PolicyStatus:
 
 
 def _counter(counter: Counter, value: CounterValue) -> CounterStatus:
+    _, direction, family, verdict = counter.labels
     return CounterStatus(
-        direction=counter.direction.value,
-        family=counter.family.label,
-        verdict=counter.verdict,
+        direction=direction,
+        family=family,
+        verdict=verdict,
         packets=value.packets,
         bytes=value.bytes,
     )

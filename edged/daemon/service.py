@@ -80,7 +80,7 @@ class ControlService:
 
     async def top(self, limit: int) -> Top:
         """Who uses most of what is capped, at most so many."""
-        return await asyncio.to_thread(top, self._caps.view(), limit)
+        return await asyncio.to_thread(top, self._caps.view({}), limit)
 
     async def blocklist_test(self, address: Address) -> messages.Standing:
         """How an address stands with the lists in force. Raises EdgedError where no blocklist is configured."""
