@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -411,7 +412,7 @@ class Flows:
                 continue
         return up, down
 
-    def _waiting(self) -> Iterator[tuple[bytes, list[tuple[int, int, bytes]], object]]:
+    def _waiting(self) -> Iterator[tuple[bytes, list[tuple[int, int, bytes]], Any]]:
         # on veth a datagram is through to the far socket before send(2) returns
         while True:
             try:

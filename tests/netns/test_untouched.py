@@ -17,7 +17,7 @@ from edged.kernel.namespace import inside
 from edged.lab.topology import Topology
 from edged.policies import POLICIES
 from edged.ruleset.plan import Desired, Lock
-from tests.broken.cases import broken_cases  # type: ignore[attr-defined]  # mypy takes the folder cases for it
+from tests.broken.cases import broken_cases
 from tests.gateway import make, table_of
 from tests.tiers import require
 

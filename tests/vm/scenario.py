@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from edged.addresses import Family
-from edged.cli import edged
+from edged.cli.root import edged
 from edged.lab.topology import Host, Topology
 
 EXAMPLE = Path(__file__).parents[2] / "rules/edged.yaml"

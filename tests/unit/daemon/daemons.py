@@ -13,6 +13,7 @@ from edged.daemon.drift import Suspects
 from edged.daemon.keeper import Keeper
 from edged.daemon.totals import Totals
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.faketable import FakeTable
 from edged.lists.book import ListBook
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
@@ -104,6 +105,12 @@ class Rig:
     def changes(self, first: Configuration | None = None) -> Changes:
         lists = ListBook(ListStore(self.state.path), self.clock, lambda _: ())
         return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists)
+
+    @property
+    def table(self) -> FakeTable:
+        """Our table, which is in the kernel."""
+        assert self.host.table is not None
+        return self.host.table
 
     @property
     def tables(self) -> set[str]:

@@ -143,7 +143,7 @@ def test_each_shortcoming_is_told(rig: Rig, changes: Changes) -> None:
     for shown, expected in variants(rig, changes):
         assert whats(shown) == expected
         assert "\n" not in line(shown)
-        assert all("\n" not in text for each in degraded(shown) for text in each.values())
+        assert all("\n" not in str(text) for each in degraded(shown) for text in each.values())
 
 
 def test_the_line_for_systemd_tells_that_nothing_is_capped(rig: Rig, changes: Changes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from edged.packet.packet import FlowState, Packet
 from edged.policies import POLICIES, Caps, Ip53b, Op25b, Policy, Spoof
 from edged.ruleset.evaluate import Outcome, evaluate
 from edged.ruleset.nodes import ConntrackState, Direction, Drop, Prohibit, ResetTcp
-from edged.ruleset.sets import AddressSet, PrefixSet
-from edged.ruleset.tree import Counter, Table
+from edged.ruleset.sets import AnySet
+from edged.ruleset.tree import Rule, Table
 from tests.gateway import (
     BOTH,
     ESP,
@@ -215,13 +215,12 @@ def _far_end(table: Table, packet: Packet) -> Address:
     return packet.destination if rule.count.direction is Direction.UP else packet.source
 
 
-def _purpose(each: AddressSet | PrefixSet) -> str:
+def _purpose(each: AnySet) -> str:
     """What a set is for: its name up to the family's digit."""
     found = re.match(r"(\w+?)[46](?:_|$)", each.name)
     assert found, each.name
     return found[1]
 
 
-def _places(rules: tuple[object, ...]) -> list[tuple[str, object, Family]]:
-    counters = [rule.count for rule in rules if isinstance(getattr(rule, "count", None), Counter)]
-    return [(counter.policy, counter.direction, counter.family) for counter in counters]
+def _places(rules: Iterable[Rule]) -> list[tuple[str, Direction, Family]]:
+    return [(each.count.policy, each.count.direction, each.count.family) for each in rules if each.count is not None]
