@@ -151,6 +151,17 @@ def test_beyond_the_pool_subscribers_are_policed_with_one_bucket_each(rig: Rig) 
     assert rig.capper.state.capped == {(FlowClass.P2P, Shaped): 4, (FlowClass.P2P, Policed): 1}
 
 
+def test_who_is_policed_while_the_pool_is_made_gets_a_class_of_it_then(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 400")
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert rig.capper.state.capped == {(FlowClass.P2P, Policed): 1}
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert rig.capper.state.capped == {(FlowClass.P2P, Shaped): 1}
+    assert rig.leases.buckets() == ()
+
+
 def test_a_lease_is_returned_when_nobody_uses_it(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     [lease] = rig.leases.leased(DOWN4)
