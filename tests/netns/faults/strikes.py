@@ -102,7 +102,9 @@ def judge(result: Result, may_leak: range) -> None:
     late = int(result.latest) + 5
     for family in FAMILIES:
         leaked = [each for each in result.leaked(family) if not may_leak.start - late <= each <= may_leak.stop]
-        assert (leaked, result.missing(family)) == ([], []), f"of {result.sent} of {family.label} leaked {leaked}, lost {result.missing(family)}"
+        assert (leaked, result.missing(family)) == ([], []), (
+            f"of {result.sent} of {family.label} leaked {leaked}, lost {result.missing(family)}"
+        )
 
 
 def by_command(world: World) -> None:

@@ -153,7 +153,7 @@ def test_beyond_the_pool_subscribers_are_policed_with_one_bucket_each(rig: Rig) 
 
 def test_who_is_policed_while_the_pool_is_made_gets_a_class_of_it_then(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 400")
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 200")  # more steps than are made in a tick
     rig.heavy(DOWN4, "203.0.113.1")
     assert rig.capper.state.capped == {(FlowClass.P2P, Policed): 1}
     rig.settle()
