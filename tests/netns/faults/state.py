@@ -66,7 +66,7 @@ def kernel_state(gateway: Host) -> KernelState:
     classes = {ClassOf(device, classid): line for device in SHAPED for classid, line in _classes(gateway, device)}
     leases = {Lease(name, key, _rate(classes.get(held, ""))): held for name, key, held in _leases(objects)}
     table = sorted(map(_told, _without_generation(objects)))
-    return KernelState((*table, *(line for device in SHAPED for line in _qdiscs(gateway, device))), classes, leases)
+    return KernelState((*table, *_qdiscs(gateway)), classes, leases)
 
 
 def foreign_state(gateway: Host) -> str:
@@ -146,9 +146,10 @@ def _rate(line: str) -> str:
     return found[1] if found else "there is no such class"
 
 
-def _qdiscs(gateway: Host, device: str) -> list[str]:
-    shown = gateway.run(["tc", "qdisc", "show", "dev", device], check=True).stdout
-    return [f"{device} {re.sub(r' (refcnt|direct_packets_stat) [0-9]+', '', line)}" for line in shown.splitlines()]
+def _qdiscs(gateway: Host) -> list[str]:
+    shown = gateway.run(["tc", "qdisc", "show"], check=True).stdout
+    ours = (line for line in shown.splitlines() if any(f" dev {device} " in line for device in SHAPED))
+    return sorted(re.sub(r" (refcnt|direct_packets_stat) [0-9]+", "", line) for line in ours)
 
 
 def _classes(gateway: Host, device: str) -> Iterator[tuple[str, str]]:

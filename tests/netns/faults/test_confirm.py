@@ -13,13 +13,13 @@ from tests.netns.faults.windows import LATEST, Befalls, Window, late
 from tests.promises import Measured
 
 ALL = (
-    Window(has_daemon=True, befalls=Befalls.DAEMON, seconds=6),
+    Window(has_daemon=True, befalls=Befalls.DAEMON),
     Window(has_daemon=True, befalls=Befalls.CLOCK),
     Window(has_daemon=False, befalls=Befalls.TERMINAL),
     Window(has_daemon=False, befalls=Befalls.CLOCK),
     Window(has_daemon=True, befalls=Befalls.TERMINAL),
-    Window(has_daemon=False, befalls=Befalls.ANOTHER, seconds=6),
-    Window(has_daemon=True, befalls=Befalls.ANOTHER, seconds=6),
+    Window(has_daemon=False, befalls=Befalls.ANOTHER),
+    Window(has_daemon=True, befalls=Befalls.ANOTHER),
 )
 RUNS = 50 if os.environ.get("EDGED_PROFILE") == "long" else 4
 

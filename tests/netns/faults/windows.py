@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
 import random
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from typing import assert_never
 
 from edged.clock import SystemClock
 from edged.errors import ExitCode
@@ -37,11 +39,10 @@ class Befalls(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A run: whether a daemon is there, what happens, and for how many seconds the change waits."""
+    """A run: whether a daemon is there, and what happens."""
 
     has_daemon: bool
     befalls: Befalls
-    seconds: int = 3
 
 
 def late(window: Window, seed: int) -> float:
@@ -56,7 +57,7 @@ def late(window: Window, seed: int) -> float:
         else:
             by_command(world)
         world.ask_for(world.files.flipped())
-        with in_a_terminal(world, "apply", "--confirm", f"{window.seconds}s") as (command, end):
+        with in_a_terminal(world, "apply", "--confirm", f"{_seconds(window, world)}s") as (command, end):
             note = _noted(world)
             applied = kernel.generation()
             _befall(window.befalls, world, note, command, end)
@@ -65,6 +66,19 @@ def late(window: Window, seed: int) -> float:
         assert not early, f"taken back {note.deadline - taken_back_at:.2f} s before its time"
         _told_too_late(world)
     return taken_back_at - note.deadline
+
+
+def _seconds(window: Window, world: World) -> int:
+    """How long the change waits: long enough for what is to happen in that time on this machine."""
+    match window.befalls:
+        case Befalls.TERMINAL | Befalls.CLOCK:
+            return 3
+        case Befalls.ANOTHER:
+            return 6
+        case Befalls.DAEMON:  # it dies in the first half, and the other is enough for a start
+            return 2 + math.ceil(3 * world.daemon.seconds_to_ready)
+        case _:
+            assert_never(window.befalls)
 
 
 @contextmanager
@@ -98,7 +112,6 @@ def _befall(
             time.sleep(world.rng.uniform(0, left))
             world.rng.choice((command.kill, end_terminal))()
         case Befalls.DAEMON:
-            # a start takes its time: of a daemon that dies later than this the rollback is as late as its start
             time.sleep(world.rng.uniform(0, left / 2))
             world.daemon.kill()
             world.restart()
@@ -110,6 +123,8 @@ def _befall(
             for name in ("apply", "reload") if world.daemon.processes else ("apply",):
                 _answers(world, name, ExitCode.REFUSED)
             assert StateFolder(world.folder / "state").pending() in {note, None}, "another change moved the deadline"
+        case _:
+            assert_never(what)
 
 
 def _noted(world: World) -> Pending:

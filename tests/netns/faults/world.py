@@ -100,9 +100,9 @@ class World:
     def check(self, wanted: KernelState, least: frozenset[Lease]) -> None:
         """Fails unless all comes to be as the files ask, those leases among it, and what is not edged's is as it was."""
         until = time.monotonic() + _PATIENCE
-        while wrong := [each for each in self._wrong(wanted, least) if each]:
-            assert time.monotonic() < until, "\n".join(wrong)
-            time.sleep(0.05)
+        while wrong := next(filter(None, self._wrong(wanted, least)), ""):
+            assert time.monotonic() < until, wrong
+            time.sleep(0.1)
         if self._names is None:
             self._names = self._files()
 
