@@ -90,8 +90,12 @@ class StateFolder:
         stored = self._read_stored()
         if stored is None:
             return None
-        content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
-        return load(Path(stored["path"]), now=datetime.fromtimestamp(stored["saved"], UTC), files=StoredFiles(content))
+        try:
+            content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
+            saved = datetime.fromtimestamp(stored["saved"], UTC)
+        except (ValueError, OverflowError, OSError) as error:  # what no file can hold, and a moment that no calendar has
+            raise self._damaged(_LAST_GOOD, str(error)) from error
+        return load(Path(stored["path"]), now=saved, files=StoredFiles(content))
 
     def _is_kept(self, wanted: Mapping[str, Any]) -> bool:
         try:
@@ -125,7 +129,7 @@ class StateFolder:
             return None
         try:
             return Pending(str(stored["boot_id"]), float(stored["deadline"]), str(stored["digest"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._damaged(_CONFIRM, f"{type(error).__name__}: {error}") from error
 
     def waits(self) -> bool:
@@ -196,7 +200,7 @@ class StateFolder:
             return None
         except OSError as error:
             raise EdgedError(f"cannot read {self.path / name}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(name, str(error)) from error
         if not isinstance(stored, dict):
             raise self._damaged(name, "not an object")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -40,12 +41,19 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("edged", timeout=timeout)
         self._path = path
+        self._patience = timeout
 
     def connect(self) -> None:
         """Connect to the socket's path; raises OSError."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        # blocking, so that the kernel waits where others fill the backlog; a socket with a timeout of Python's hears EAGAIN
+        until = struct.pack("@ll", int(self._patience), 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, until)
+        try:
+            self.sock.connect(str(self._path))
+        except BlockingIOError as late:
+            raise TimeoutError from late
+        self.sock.settimeout(self._patience)
 
 
 class ControlClient:

@@ -18,11 +18,13 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
+from edged.reception import Reception
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +87,8 @@ class Peer:
         return f"uid {self.uid}, pid {self.pid}"
 
 
-def application(service: Service) -> web.Application:
-    """The service as an aiohttp application."""
+def application(service: Service, reception: Reception) -> web.Application:
+    """The service as an aiohttp application, behind the reception of its connections."""
 
     async def apply(request: web.Request) -> Answer:
         return await service.apply(_confirm_seconds(await _body(request)))
@@ -116,6 +118,7 @@ def application(service: Service) -> web.Application:
     app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
         app.router.add_post(f"/v1/{name}", _audited(name, change))
+    reception.guard(app)
     return app
 
 
@@ -139,7 +142,7 @@ def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) ->
 
 
 @web.middleware
-async def _failures(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def _failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong, the answer is JSON that says what it was."""
     try:
         return await handler(request)
@@ -176,7 +179,7 @@ def _peer(request: web.Request) -> Peer:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        content = await request.json() if request.can_read_body else {}
+        content = await request.json() if await request.read() else {}
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):

@@ -23,6 +23,7 @@ from pathlib import Path
 from edged import __version__
 from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
+from edged.control.messages import Degraded
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
@@ -63,8 +64,10 @@ _log = logging.getLogger(__name__)
 def run(path: Path) -> None:
     """Be the daemon of that configuration until SIGTERM or SIGINT. Raises EdgedError where it cannot start."""
     logs.set_up(os.environ)
-    systemd = Systemd(os.environ, os.getpid())
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+    with (
+        closing(Systemd(os.environ, os.getpid())) as systemd,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer,
+    ):
         asyncio.run(_Daemon(path.absolute(), systemd, SystemClock(), writer).live())
 
 
@@ -88,6 +91,7 @@ class _Daemon:
         self.systemd = systemd
         self.clock = clock
         self.writer = writer
+        self.metrics_degraded: Callable[[], Degraded | None] = lambda: None  # until the page is served
 
     async def live(self) -> None:
         """Start, serve until asked to stop, and leave the policy in force. Raises EdgedError."""
@@ -112,11 +116,11 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
-            await opened.enter_async_context(self._served(control, choice.named))
+            answering = await opened.enter_async_context(self._served(control, choice.named))
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            tasks = (self.watch.run(), self.caps.run(), self.surroundings.run(), self.sources.run(), heart.run())
+            tasks = (self.watch.run(), self.caps.run(), self.surroundings.run(), self.sources.run(), heart.run(), answering)
             await _until(stop_asked, *tasks, self._reload_at(reload_asked))
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
@@ -149,6 +153,7 @@ class _Daemon:
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
             metrics=str(self.changes.first.edged.metrics.listen),
+            metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
             caps=self.caps.view(),
@@ -175,28 +180,35 @@ class _Daemon:
             _log.warning("%s", warning)
 
     @asynccontextmanager
-    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[None]:
-        """Metrics and control. Raises EdgedError where the metrics' address cannot be used."""
+    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[Coroutine[None, None, None]]:
+        """Metrics, and what takes in connections to the control socket. Raises EdgedError where no metrics can be served."""
         from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
 
         from edged.control.server import application  # noqa: PLC0415
         from edged.daemon.service import ControlService, figures  # noqa: PLC0415
-        from edged.metrics.page import serve  # noqa: PLC0415
+        from edged.metrics.gate import GateKeeper  # noqa: PLC0415
+        from edged.metrics.page import application as page  # noqa: PLC0415
+        from edged.metrics.server import serve  # noqa: PLC0415
+        from edged.reception import Reception  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        end_metrics = serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
+        keeper = GateKeeper(lambda: self.changes.record.configuration.edged.metrics)
+        self.metrics_degraded = lambda: keeper.degraded
+        shown = page(lambda: figures(view(), self.capabilities, self.totals.errors))
+        end_metrics = serve(first.edged.metrics.listen, shown, keeper)
+        reception = Reception("control", control)
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps)),
+            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps), reception),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,
         )
         await runner.setup()
-        await web.SockSite(runner, control).start()
+        assert runner.server is not None  # noqa: S101  it is set up
         try:
-            yield
+            yield reception.run(runner.server)
         finally:
             await runner.cleanup()
             await asyncio.to_thread(end_metrics)

@@ -39,6 +39,7 @@ class View:
     restart_needed: tuple[str, ...]
     warnings: tuple[str, ...]  # of this machine
     metrics: str
+    metrics_degraded: Degraded | None = None
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
     caps: CapsView = field(default_factory=CapsView)
@@ -68,6 +69,8 @@ def degraded(view: View) -> Iterator[Degraded]:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
         )
+    if view.metrics_degraded is not None:
+        yield view.metrics_degraded
     yield from _lists(view)
     yield from caps_degraded(record.configuration, view.caps)
     for each in view.flowtables:

@@ -63,7 +63,7 @@ class ControlService:
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
-        return status(await asyncio.to_thread(self._view))
+        return await asyncio.to_thread(lambda: status(self._view()))
 
     async def top(self, limit: int) -> Top:
         """Who uses most of what is capped, at most so many."""
