@@ -194,6 +194,7 @@ def changed(gateway: Gateway) -> Gateway:
     return gateway
 
 
+@pytest.mark.promise(8)
 def test_confirmed_in_time_the_change_stays(changed: Gateway) -> None:
     command = changed.inside(*changed.command("apply", "--confirm", "6s", "--json"))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
@@ -223,6 +224,7 @@ def test_the_first_policy_not_confirmed_leaves_nothing(gateway: Gateway) -> None
     assert gateway.state.rejected() is not None
 
 
+@pytest.mark.promise(8)
 def test_while_a_change_waits_another_is_refused(changed: Gateway) -> None:
     changed.edged("apply", "--confirm", "60s", "--no-wait")
     changed.edged("apply", exit_code=6)

@@ -71,6 +71,7 @@ def struck(world: World, operations: Sequence[Operation], back: Return) -> Itera
             raise AssertionError(f"{operation.name}, {death} of {spans[operation]}, death {number + 1}: {wrong}") from wrong
 
 
+@pytest.mark.timeout(1800)  # 200 deaths take minutes
 @pytest.mark.promise(2)
 def test_kill_9_opens_nothing_and_leaves_nothing_behind(measured: Measured) -> None:
     seed = random.randrange(1 << 32)
