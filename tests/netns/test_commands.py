@@ -275,6 +275,22 @@ def test_it_is_rolled_back_when_the_terminal_dies(changed: Gateway, death: str) 
             os.close(terminal)
 
 
+def guardian_of(state: Path) -> int:
+    """The process that watches the change which is noted there."""
+    listed = subprocess.run(["pgrep", "-f", f"edged.confirm {state} "], capture_output=True, text=True, check=True)
+    return int(listed.stdout)
+
+
+def test_it_is_rolled_back_late_when_the_guardian_was_killed_and_somebody_still_waits(changed: Gateway) -> None:
+    command = changed.inside(*changed.command("apply", "--confirm", "4s"))
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as waiting:
+        assert within(30, lambda: changed.mode() == "observe")
+        os.kill(guardian_of(changed.state.path), signal.SIGKILL)
+        assert waiting.wait(60) == 7
+    assert changed.mode() == "enforce"
+    assert changed.state.pending() is None
+
+
 def test_the_countdown_on_a_terminal_tells_how_to_confirm(changed: Gateway) -> None:
     pid, terminal = in_a_terminal(changed, "3s")
     shown = b""
