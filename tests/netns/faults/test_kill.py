@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from itertools import cycle, islice
+from itertools import cycle, islice, product
+from typing import NamedTuple
 
 import pytest
 
@@ -27,13 +28,29 @@ POINTS = 67 if IS_LONG else 4  # of each of three lanes, which work through thei
 FILES = tuple(Files(*each) for each in ((0, 0), (1, 1), (0, 1), (1, 0))[: 4 if IS_LONG else 2])
 
 
+class Begin(NamedTuple):
+    """How a gateway comes to have edged's policy, and by which files."""
+
+    files: Files
+    come: Callable[[World], None]
+
+
+LANES = (Begin(FILES[0], World.restart), Begin(FILES[1], World.restart), Begin(FILES[0], by_command))
+
+
 @contextmanager
-def fresh(seed: int, files: Files, begin: Callable[[World], None]) -> Iterator[tuple[World, KernelState]]:
-    """A gateway in which edged has just begun with these files, and what it made there."""
+def fresh(begin: Begin, seed: int) -> Iterator[tuple[World, KernelState]]:
+    """A gateway in which edged has just begun, and what it made there."""
     with Topology() as topology, closing(World(topology, random.Random(seed))) as world:
-        world.ask_for(files)
-        begin(world)
+        world.ask_for(begin.files)
+        begin.come(world)
         yield world, at_rest(world)
+
+
+def state_of(begin: Begin) -> KernelState:
+    """What edged makes in a gateway that is there for this alone."""
+    with fresh(begin, 0) as (_, state):
+        return state
 
 
 def at_rest(world: World) -> KernelState:
@@ -76,17 +93,18 @@ def struck(world: World, operations: Sequence[Operation], back: Return) -> Itera
 def test_kill_9_opens_nothing_and_leaves_nothing_behind(measured: Measured) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    begins = [(files, begin) for begin in (World.restart, by_command) for files in FILES]
     with ExitStack() as worlds, ThreadPoolExecutor(4) as at_once:
-        made = at_once.map(lambda place: worlds.enter_context(fresh(seed + place, *begins[place])), range(len(begins)))
-        begun = dict(zip(begins, made, strict=True))
-        states = {begin: {files: begun[files, begin][1] for files in FILES} for begin in (World.restart, by_command)}
-        halves = (BY_DAEMON[:3], BY_DAEMON[3:]) if IS_LONG else (BY_DAEMON[:2], BY_DAEMON[2:5])
-        lanes = [
-            at_once.submit(with_daemon, begun[files, World.restart][0], half, states[World.restart])
-            for files, half in zip(FILES, halves, strict=False)
-        ]
-        lanes.append(at_once.submit(alone, begun[FILES[0], by_command][0], ALONE, states[by_command]))
+        # each lane goes on in the gateway that shows what its first files are to come to
+        begun = list(at_once.map(lambda number: worlds.enter_context(fresh(LANES[number], seed + number)), range(3)))
+        others = [begin for begin in map(Begin._make, product(FILES, (World.restart, by_command))) if begin not in LANES]
+        states = dict(zip((*LANES, *others), (*(state for _, state in begun), *at_once.map(state_of, others)), strict=True))
+        daemons, commands = ({files: states[Begin(files, come)] for files in FILES} for come in (World.restart, by_command))
+        first, second, last = (world for world, _ in begun)
+        lanes = (
+            at_once.submit(with_daemon, first, BY_DAEMON[:3] if IS_LONG else BY_DAEMON[:2], daemons),
+            at_once.submit(with_daemon, second, BY_DAEMON[3:] if IS_LONG else BY_DAEMON[2:5], daemons),
+            at_once.submit(alone, last, ALONE, commands),
+        )
         outcomes = [outcome for lane in lanes for outcome in lane.result()]
     assert len(outcomes) >= (200 if IS_LONG else 12)
     counts = Counter(outcome.operation for outcome in outcomes)
