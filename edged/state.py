@@ -3,7 +3,8 @@
     last-good.json   every file of the configuration that was last in force and confirmed, so that a broken file at boot never
                      means "no policy"
     confirm.json     a change that waits for `edged confirm`
-    rejected.json    the change that was rolled back: its files may still lie there, and a restart must not bring it back
+    rejected.json    the change that was rolled back, or that the lock-out guard refused: its files may still lie there, and a
+                     restart, when nobody is logged in, must not bring it
 
 Each file is written beside its name and renamed over it, so that at any moment the old or the new one is there, whole. They
 hold the operator's configuration, hence 0600. Every failure is an EdgedError that names the file and says what still holds.
@@ -156,6 +157,10 @@ class StateFolder:
             return True
         return False
 
+    def refuse(self, content: str) -> None:
+        """The lock-out guard refused files of that digest, and a start refuses them too."""
+        self._write(_REJECTED, {"digest": content}, "that the files were refused; the next start takes them")
+
     def abandon(self) -> bool:
         """The change goes with the whole policy: a start goes back to what was good before it, or else takes the files."""
         try:
@@ -165,7 +170,7 @@ class StateFolder:
         return self.end_confirm() if good is None else self.reject()
 
     def rejected(self) -> str | None:
-        """The digest of the files that were rolled back, until others are kept as good."""
+        """The digest of the files that were rolled back or refused, until others are kept as good."""
         stored = self._read(_REJECTED)
         return str(stored.get("digest")) if stored else None
 

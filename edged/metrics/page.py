@@ -66,7 +66,9 @@ def _enforcement(figures: Figures) -> Iterator[Metric]:
         "Whether the kernel was last seen to hold exactly the configured policy.",
         value=float(figures.in_sync),
     )
-    repairs = CounterMetricFamily("edged_drift_repairs", "Foreign changes to the table that were undone.", labels=["reason"])
+    repairs = CounterMetricFamily(
+        "edged_drift_repairs", "Foreign changes to the table and the queueing that were put right.", labels=["reason"]
+    )
     for reason, count in figures.repairs.items():
         repairs.add_metric([reason], count)
     yield repairs

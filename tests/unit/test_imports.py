@@ -34,6 +34,7 @@ MAY_KNOW = {
     "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
     "configuration": {"addresses", "config", "policies", "ruleset", "sources", "subscribers"},
+    "lockout": {"addresses", "clock", "config", "configuration", "errors", "explain", "kernel", "packet", "policies", "ruleset"},
     "loader": {"addresses", "config", "configuration", "credentials", "policies", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.

@@ -39,8 +39,8 @@ DEVICE = (
     "tc qdisc add dev other0 root handle 1: htb default 10",
     "tc class add dev other0 parent 1: classid 1:10 htb rate 100mbit quantum 20000",
 )
-# connections of others, with every bit of their marks set that is not edged's, and some with edged's too
-MARKS = tuple(0xFF0000FF | own for own in (0, 0x100, 0x12300, 0x80000))
+# connections with every bit of their marks set that is not edged's, and the generations that edged writes first
+MARKS = tuple(0xFF0000FF | own for own in (0, 0x100, 0x200, 0x80300))
 _MARKED = "100.64.8.1"  # the far end of those connections
 _CHAINED = 0xAB000041  # what the foreign chain sets in the marks of the probe's connections
 _PATIENCE = 15.0  # seconds until all that a start sets going has come to rest, on a busy machine

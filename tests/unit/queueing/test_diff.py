@@ -79,10 +79,10 @@ def test_the_commands_of_a_tree() -> None:
     assert render((Tree(shaper, (Lease(shaper.classes[1], Rate(2_000_000)),)),)).splitlines() == [
         "tc qdisc add dev lan0 root handle ed: htb default 0 direct_qlen 1000",
         "tc class add dev lan0 parent ed: classid ed:1 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
-        "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
-        "tc qdisc replace dev lan0 parent ed:2 handle 1002: pfifo limit 100",
         "tc class add dev lan0 parent ed:1 classid ed:3 htb rate 2mbit ceil 2mbit burst 3028b cburst 3028b quantum 3028",
         "tc qdisc replace dev lan0 parent ed:3 handle 1003: pfifo limit 100",
+        "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
+        "tc qdisc replace dev lan0 parent ed:2 handle 1002: pfifo limit 100",
     ]
 
 
