@@ -152,12 +152,15 @@ class ByItself:
         )
 
     def waiting(self) -> float | Ended:
-        """As the note in the state folder says."""
-        from edged.confirm import seconds_left
+        """As the note in the state folder says; where its guardian was killed, another one takes the change back."""
+        from edged.confirm import GUARDIAN_SECONDS, seconds_left, start_guardian
 
         pending = self._state.pending()
         if pending is not None:
-            return max(0.0, seconds_left(pending, self._clock))
+            left = seconds_left(pending, self._clock)
+            if left < -GUARDIAN_SECONDS:
+                start_guardian(self._state.path, self._socket)
+            return max(0.0, left)
         return Ended.ROLLED_BACK if self._state.rejected() == self._digest else Ended.CONFIRMED
 
     def _keep_as_good(self) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def bypassed(gateway: Host) -> dict[str, object]:
     """What doctor and apply say while another program's flowtable is on the gateway's interfaces."""
     nft(gateway, "add table inet fast; add flowtable inet fast ft { hook ingress priority 0; devices = { lan0, wan0 }; }")
     nft(gateway, "add chain inet fast onward { type filter hook forward priority 0; }; add rule inet fast onward flow add @ft")
-    seen = {"doctor": run(gateway, "doctor", "--json"), "apply": run(gateway, "apply")}
+    seen: dict[str, object] = {"doctor": run(gateway, "doctor", "--json"), "apply": run(gateway, "apply")}
     nft(gateway, "delete table inet fast")
     return seen
 

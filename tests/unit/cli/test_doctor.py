@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def _capable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "capability", lambda: held)
 
 
-def findings(content: dict[str, list[dict[str, str]]]) -> dict[str, dict[str, str]]:
+def findings(content: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in content["findings"]}
 
 
