@@ -134,6 +134,7 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
+            self.watch.on_bypass = self.surroundings.look
             answering = await opened.enter_async_context(self._served(control, choice.named))
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
@@ -170,7 +171,7 @@ class _Daemon:
             lock=lock,
             totals=totals,
             present=self.surroundings.present,
-            flowtables=self.surroundings.flowtables,
+            bypasses=self.surroundings.bypasses,
             seconds_left=self.changes.seconds_left,
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
@@ -178,6 +179,8 @@ class _Daemon:
             metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
+            unread=self.totals.trouble,
+            unseen=self.surroundings.trouble,
             caps=self.caps.view(totals),
         )
 

@@ -32,7 +32,7 @@ MAY_KNOW = {
     "config": {"addresses", "errors", "interfaces", "marks", "origin"},
     "credentials": {"config"},
     "policies": {"addresses", "config", "interfaces", "marks", "origin", "packed", "ruleset"},
-    "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
+    "kernel": {"addresses", "errors", "interfaces", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
     "configuration": {"addresses", "config", "policies", "ruleset", "sources", "subscribers"},
     "lockout": {"addresses", "clock", "config", "configuration", "errors", "explain", "kernel", "packet", "policies", "ruleset"},
