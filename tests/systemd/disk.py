@@ -111,7 +111,7 @@ class Disk:
 
     def _put_wheel(self) -> None:
         with TemporaryDirectory() as folder:
-            wheel_alone = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", CHECKOUT]
+            wheel_alone = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", str(CHECKOUT)]
             subprocess.run([sys.executable, "-m", "pip", *wheel_alone], check=True, capture_output=True)
             (wheel,) = Path(folder).iterdir()
             shutil.copy(wheel, self.path("/root"))
