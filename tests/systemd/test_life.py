@@ -70,7 +70,6 @@ def test_stop_keeps_the_rules_and_teardown_and_remove_leave_nothing(machine: Mac
         machine.run(["systemctl", "enable", "edged"])
         machine.run(["systemctl", "start", "--no-block", "edged"])
         machine.await_(lambda: int(machine.show("NRestarts")) >= 2)
-        assert machine.show("ActiveState") == "activating"
         assert machine.moment("ActiveEnter") == 0, "it was READY without its policy"
         assert "belongs to another running process" in machine.journal()
     machine.await_active()
