@@ -195,7 +195,7 @@ class Topology:
         _batch(self.gateway.netns, [f"link add wan0 type veth peer name eth0 netns {self.outside.netns}"])
 
     def await_links(self) -> None:
-        """Wait until all links are up, which takes the kernel its time (net/core/link_watch.c); what is sent before is lost.
+        """Wait until all links are up, in the kernel's own time (net/core/link_watch.c); what is sent before is lost.
 
         Raises EdgedError where they do not come up.
         """
