@@ -15,6 +15,7 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "admission": set(),
     "subscribers": {"addresses"},
     "fetch": {"errors", "privileges"},
     "privileges": set(),
@@ -41,6 +42,7 @@ MAY_KNOW = {
 ABOVE = {"config/schema.py"}
 PURE = (
     "origin",
+    "admission",
     "errors",
     "addresses",
     "subscribers",
