@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from edged.daemon.drift import Reason
 from edged.lab.topology import Topology
 from tests.netns.daemon_process import eventually
 from tests.netns.resources.usage import Usage, beats, slope, usage
@@ -36,7 +37,7 @@ class Report:
     changes: int = 0
     leases: int = 0  # at most
     longest_beat: float = 0.0
-    repairs: int = 0
+    repairs: int = 0  # of the table; trees that went with their interface are made anew, and count
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +79,7 @@ class Report:
         if len(set(self.objects)) > 1:
             self.problems.append(f"the table's size changed: {sorted(set(self.objects))}")
         if self.repairs:
-            self.problems.append(f"{self.repairs} foreign changes were undone, and nobody made any")
+            self.problems.append(f"{self.repairs} foreign changes of the table were undone, and nobody made any")
 
 
 def soak(seconds: float, tell: Callable[[str], None]) -> Report:
@@ -111,7 +112,8 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
         churn.make_policy("enforce")
         eventually(lambda: churn.daemon.client.status()["in_sync"], _SETTLES)
         report.objects.append(churn.objects())
-        report.repairs = sum(churn.daemon.client.status()["drift_repairs"].values())
+        repairs = churn.daemon.client.status()["drift_repairs"]
+        report.repairs = sum(repairs[reason.value] for reason in Reason)
         report.longest_beat = heard.longest
     tell(report.line())
     report.judge(_FLAT if seconds >= _SETTLED else _WARMING)

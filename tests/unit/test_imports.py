@@ -15,6 +15,7 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "admission": set(),
     "transport": set(),
     "subscribers": {"addresses"},
     "fetch": {"errors", "privileges"},
@@ -42,6 +43,7 @@ MAY_KNOW = {
 ABOVE = {"config/schema.py"}
 PURE = (
     "origin",
+    "admission",
     "errors",
     "addresses",
     "transport",
