@@ -239,6 +239,20 @@ def test_a_device_that_comes_back_has_its_tree_again_with_the_leases_in_it(rig: 
     assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
 
 
+def test_a_lease_stays_while_its_device_is_away(rig: Rig) -> None:
+    rig.heavy(UP4, "203.0.113.1")
+    [lease] = rig.leases.leased(UP4)
+    del rig.traffic.devices["wan0"]
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.settle()
+    assert rig.leases.leased(UP4) == (lease,)
+    rig.traffic.devices["wan0"] = FakeDevice()
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.settle()
+    assert rig.leases.leased(UP4) == (lease,)
+    assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
+
+
 def test_a_class_that_somebody_changed_is_put_right_at_once_and_the_process_is_named(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     [lease] = rig.leases.leased(DOWN4)
