@@ -20,7 +20,7 @@ from edged.clock import Clock
 from edged.config.gateway import Gateway
 from edged.daemon.capstate import CapState, Use
 from edged.daemon.strangers import Strangers
-from edged.daemon.trees import Trees, Work
+from edged.daemon.trees import Pools, Trees, Work
 from edged.errors import EdgedError, KernelError
 from edged.interfaces import is_wildcard
 from edged.kernel.leases import Leases
@@ -52,6 +52,7 @@ class Capper:
         self._configuration: Configuration | None = None
         self._terms: Terms | None = None
         self._book = Book()
+        self._whole: Pools = {}  # whose classes there were at the last look
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
         self._sent: dict[Direction, dict[ClassId, Work]] = {}
         self._sent_at = 0.0
@@ -153,6 +154,10 @@ class Capper:
         if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
             self._terms = replace(terms, pools=self._trees.pools)
             self._carry_out(self._book.reconsider(self._terms))
+        # while a pool is made its subscribers are policed, and those that never rest would be for ever
+        came = [direction for direction, pool in self._trees.whole_pools.items() if pool and not self._whole.get(direction)]
+        self._whole = self._trees.whole_pools
+        self._carry_out(self._book.give_up_buckets(came))
 
     def _look_after_use(self, terms: Terms, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""

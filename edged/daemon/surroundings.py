@@ -1,4 +1,4 @@
-"""What stands around the table: the interfaces of the configuration, what they are members of, and other programs' flowtables."""
+"""What stands around the table: the interfaces of the configuration, and what takes packets of theirs past it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from edged.daemon.report import interfaces
 from edged.errors import KernelError
-from edged.interfaces import fits, is_wildcard
+from edged.kernel.bypasses import Bypass, bypasses
 from edged.kernel.events import LinkEvents
 from edged.kernel.linux import LinuxKernel
-from edged.kernel.master import master_of
 from edged.loader import Configuration
 
 _log = logging.getLogger(__name__)
@@ -23,15 +22,12 @@ _PAUSE_SECONDS = 1.0  # a gateway with thousands of ppp links has events all the
 
 
 class Surroundings:
-    """Knows which interfaces are there, which are hidden behind a master, and which flowtables hide flows on them.
-
-    It tells the log when that changes.
-    """
+    """Knows which interfaces are there and what bypasses the rules on them; tells the log when that changes."""
 
     def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
-        self.flowtables: tuple[str, ...] = ()
-        self.masters: Mapping[str, str] = {}
+        self.bypasses: tuple[Bypass, ...] = ()
+        self.trouble = ""  # why they are known as of an earlier look
         self._kernel = kernel
         self._events = events
         self._configuration = configuration
@@ -42,17 +38,19 @@ class Surroundings:
         """Look anew; what was known stays known where the kernel cannot be read."""
         try:
             self.present = frozenset(name for _, name in socket.if_nameindex())
-            flowtables = self._kernel.foreign_flowtables()
+            now = interfaces(self._configuration(), self.present)
+            found = bypasses(self._kernel, tuple(now))
         except (KernelError, OSError) as error:
-            _log.error("cannot look at the interfaces and flowtables: %s", error)
+            if str(error) != self.trouble:
+                _log.error("cannot look at the interfaces and at what bypasses the rules on them: %s", error)
+            self.trouble = str(error)
             return
-        now = interfaces(self._configuration(), self.present)
+        self.trouble = ""
         self._tell(now)
-        self._look_for_masters(now)
-        hiding = tuple(str(each) for each in flowtables if any(fits(device, name) for device in each.devices for name in now))
-        for new in set(hiding) - set(self.flowtables):
-            _log.warning("flowtable %s of another program hides flows from every rule", new)
-        self.flowtables = hiding
+        for each in found:
+            if each not in self.bypasses:
+                _log.warning("%s: %s; %s", each.what, each.why, each.remedy)
+        self.bypasses = found
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -64,10 +62,14 @@ class Surroundings:
                     async with asyncio.timeout(_REFRESH_SECONDS):
                         await self._changed.wait()
                 self._changed.clear()
-                self.refresh()
+                await asyncio.to_thread(self.refresh)  # the kernel has it wait while anybody's batch is carried out
                 await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             loop.remove_reader(self._events.fileno())
+
+    def look(self) -> None:
+        """Look soon: the ruleset was changed by somebody."""
+        self._changed.set()
 
     def _heard(self) -> None:
         try:
@@ -78,17 +80,6 @@ class Surroundings:
             return
         if changed:
             self._changed.set()
-
-    def _look_for_masters(self, names: Iterable[str]) -> None:
-        found = {name: master for name in names if not is_wildcard(name) and (master := master_of(name)) is not None}
-        for name, master in found.items():
-            if self.masters.get(name) != master:
-                _log.warning(
-                    "interface %s is a member of %s: forwarded packets have that name, and no rule for it meets them",
-                    name,
-                    master,
-                )
-        self.masters = found
 
     def _tell(self, now: dict[str, bool]) -> None:
         for name, there in now.items():

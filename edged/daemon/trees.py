@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from edged.caps.book import ClassState
@@ -17,7 +16,7 @@ from edged.kernel.tc import TrafficControl
 from edged.policies.caps import Caps
 from edged.queueing.diff import diff
 from edged.queueing.observed import TrafficCapabilities
-from edged.queueing.plan import Addition, ChangeClass, SetQueueLength
+from edged.queueing.plan import Addition, ChangeClass
 from edged.queueing.tree import ClassId, Lease, Rate, Tree
 from edged.ruleset.nodes import Direction
 
@@ -70,7 +69,7 @@ class Trees:
         """Look at every device, begin what is missing, and tell what of it others took. Raises KernelError."""
         if self.able is None:
             self.able = self._traffic.capabilities()
-        self._break_off()
+        self._building.clear()
         observed = self._traffic.observe()
         self.ways = ways(caps, gateway, self.able, observed, self._line)
         plan = diff(self._wanted(leases), observed, replaced(caps, observed))
@@ -100,17 +99,9 @@ class Trees:
         try:
             self._traffic.apply([self._building.popleft() for _ in range(count)])
         except KernelError:
-            self._break_off()
+            self._building.clear()
             raise
         return not self._building
-
-    def _break_off(self) -> None:
-        """Build no more of what was begun; devices whose queue is short for it have their own length again."""
-        lengths = {step.device: step for step in self._building if isinstance(step, SetQueueLength)}
-        self._building.clear()
-        for step in lengths.values():
-            with suppress(KernelError):  # the device has gone
-                self._traffic.apply([step])
 
     def change(self, states: Iterable[ClassState]) -> bool:
         """Give classes their states on the devices whose trees are whole; False where one is no more, and it is time to look."""

@@ -23,7 +23,7 @@ from edged.loader import Configuration, load
 from edged.marks import FlowClass
 from edged.policies.capping import CAPPED
 from edged.queueing.leases import CapSets, LeaseStep
-from edged.queueing.tree import PFIFO_PACKETS, ClassId, Leaf, Rate
+from edged.queueing.tree import ClassId, Rate
 from edged.ruleset.nodes import Direction
 from tests.unit.daemon.daemons import NOW, FakeClock, write_files
 
@@ -153,6 +153,17 @@ def test_beyond_the_pool_subscribers_are_policed_with_one_bucket_each(rig: Rig) 
     assert len({each.bucket for each in rig.leases.policed(DOWN4)}) == 1
     assert [bucket.rate for bucket in rig.leases.buckets()] == [Rate(2_000_000)]
     assert rig.capper.state.capped == {(FlowClass.P2P, Shaped): 4, (FlowClass.P2P, Policed): 1}
+
+
+def test_who_is_policed_while_the_pool_is_made_gets_a_class_of_it_then(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 200")  # more steps than are made in a tick
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert rig.capper.state.capped == {(FlowClass.P2P, Policed): 1}
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.1")
+    assert rig.capper.state.capped == {(FlowClass.P2P, Shaped): 1}
+    assert rig.leases.buckets() == ()
 
 
 def test_a_lease_is_returned_when_nobody_uses_it(rig: Rig) -> None:
@@ -315,21 +326,6 @@ def test_what_edged_changes_itself_is_nobodys_drift(rig: Rig, monkeypatch: pytes
     rig.tick(AUDIT_SECONDS)
     assert not rig.capper.state.trouble
     assert repaired(rig) == {}
-
-
-def test_a_pool_that_is_begun_anew_leaves_the_device_its_queue_length(rig: Rig) -> None:
-    rig.traffic = FakeTrafficControl({"lan0": FakeDevice(), "wan0": FakeDevice()}, frozenset({Leaf.PFIFO}))
-    rig.capper = Capper(rig.leases, rig.traffic, rig.clock, lambda _: LINE)
-    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 600")
-    rig.tick()
-    device = rig.traffic.devices["lan0"]
-    assert (rig.capper.is_building, device.queue_length) == (True, PFIFO_PACKETS)
-    rig.change("subscribers.csv", "c2,", "c9,")  # the trees are looked at anew, in the middle of it
-    del rig.traffic.devices["wan0"]
-    for _ in range(10):
-        rig.tick()
-    assert (rig.capper.is_building, rig.capper.state.trouble) == (False, "")
-    assert (len(device.classes or ()), device.queue_length) == (601, 1000)
 
 
 def test_a_tree_that_is_taken_while_it_is_made_is_made_anew_and_nobodys_lease_ends(rig: Rig) -> None:
