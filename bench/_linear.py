@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from ipaddress import summarize_address_range
-from typing import assert_never
 
 from edged.addresses import Family
 from edged.ruleset.nodes import (
@@ -33,6 +32,7 @@ from edged.ruleset.nodes import (
     Verdict,
 )
 from edged.ruleset.render import render_rule
+from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Rule, Table
 
 Line = tuple[str, tuple[Match, ...], str | None, Verdict]  # chain, other matches, "saddr 192.0.2.0/24", what then
@@ -63,7 +63,9 @@ def _lines(table: Table) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _prefixes(table: Table, asked: AddressIn | AddressNotIn) -> Iterator[str]:
-    for element in table.sets_by_name[asked.set].elements:
+    asked_set = table.sets_by_name[asked.set]
+    assert isinstance(asked_set, AddressSet), "lists have no linear form"
+    for element in asked_set.elements:
         first, last = (asked.family.address(value) for value in (element.range.first, element.range.last))
         yield from (str(prefix) for prefix in summarize_address_range(first, last))
 
@@ -127,10 +129,8 @@ def _ipt_match(match: Match) -> list[str]:
         case RateAbove(per_second, burst):
             rate = ["--hashlimit-above", f"{per_second}/sec", "--hashlimit-burst", str(burst)]
             return ["-m", "hashlimit", *rate, "--hashlimit-name", "resets"]
-        case AddressIn() | AddressNotIn():
-            raise AssertionError("taken apart before")
         case _:
-            assert_never(match)
+            raise AssertionError(f"the port policies have no {type(match).__name__} once sets are taken apart")
 
 
 def _ipt_target(then: Verdict, rename: Callable[[str], str]) -> list[str]:
@@ -150,4 +150,4 @@ def _ipt_target(then: Verdict, rename: Callable[[str], str]) -> list[str]:
         case Continue():
             return []
         case _:
-            assert_never(then)
+            raise AssertionError(f"the port policies do not end a rule with {type(then).__name__}")

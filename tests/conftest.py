@@ -33,6 +33,9 @@ def tier_of(item: pytest.Item) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew; then read the difference")
+    parser.addoption(
+        "--promise", action="append", type=int, metavar="N", help="only the harnesses of promise N (tests/promises.py)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(N): a harness of promise N of tests/promises.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # the emulated machine first: it keeps one of two workers waiting while the other goes through the rest; last the search
     # through what all others made edged write
     items.sort(key=lambda item: (tier_of(item) != "vm", tier_of(item) == "test_secrecy.py"))
@@ -51,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if (tier := tier_of(item)) in TIERS:
             item.add_marker(tier)
         item.user_properties.extend((NUMBER, number) for number in numbers_of(item))
+    if wanted := config.getoption("promise"):
+        items[:] = [item for item in items if not set(wanted).isdisjoint(numbers_of(item))]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+from typing import TypeVar
 
 import numpy as np
 
@@ -122,13 +123,14 @@ CLASSES = {
     "streaming": {"after": "50MB", "down": "8mbit", "up": "8mbit"},
     "bulk": {"after": "500MB", "sustained": "20mbit", "for": "60s", "down": "10mbit", "up": "5mbit"},
 }
+_Kind = TypeVar("_Kind", bound=Policy)
 LEAST: Mapping[type[Policy], Mapping[str, object]] = {
     Blocklist: {"lists": [{"name": "bad", "path": "bad.txt"}]},
     Caps: {"classes": CLASSES},
 }
 
 
-def make(kind: type[Policy], **settings: object) -> Policy:
+def make(kind: type[_Kind], **settings: object) -> _Kind:
     """A policy with these settings, all others at their defaults, and those without one as in LEAST."""
     return kind.model_validate({"policy": name_of(kind), **LEAST.get(kind, {}), **settings})
 

@@ -16,7 +16,7 @@ from edged.errors import ExitCode
 
 _log = logging.getLogger(__name__)
 
-MOST_REFUSED = 64  # strangers at a time that are told why; more are cut off
+MOST_REFUSED = 32  # strangers at a time that are told why, half of what the reception has room for; more are cut off
 _PATIENCE = 2.0  # seconds to take the refusal
 _QUIET = 1.0  # seconds between lines in the log about strangers, who else could fill it
 
@@ -24,7 +24,7 @@ _QUIET = 1.0  # seconds between lines in the log about strangers, who else could
 class Doors:
     """Makes the protocol of each new connection, for asyncio's servers."""
 
-    def __init__(self, rights: Callable[[], Rights], inside: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, rights: Callable[[], Rights], inside: Callable[[], asyncio.Protocol]) -> None:
         self._rights = rights
         self._inside = inside
         self._told = 0.0
@@ -34,7 +34,7 @@ class Doors:
         """The protocol of one connection."""
         return Door(self)
 
-    def enter(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | str:
+    def enter(self, transport: asyncio.Transport) -> asyncio.Protocol | str:
         """The protocol for what is behind the door, or what to say in front of it."""
         peer, rights = peer_of(transport.get_extra_info("socket")), self._rights()
         role = rights.role(peer)

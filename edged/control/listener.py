@@ -11,6 +11,8 @@ from pathlib import Path
 
 from edged.errors import EdgedError, Refused
 
+_BACKLOG = 1024  # beyond it the kernel turns connections away (EAGAIN) until some were taken
+
 
 def listen(path: Path) -> socket.socket:
     """The control socket, bound, for every user to connect to; one that a dead daemon left is replaced.
@@ -23,7 +25,7 @@ def listen(path: Path) -> socket.socket:
         _remove_stale(path)
         made.bind(os.fspath(path))
         path.chmod(0o666)  # whoever connects is told by the kernel, and refused with a word
-        made.listen()
+        made.listen(_BACKLOG)
         made.setblocking(False)  # noqa: FBT003  positional only
     except OSError as error:
         made.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from edged.metrics.figures import Figures
 from edged.metrics.gate import GateKeeper
 from edged.metrics.page import application as page
 from edged.metrics.server import serve
+from edged.reception import Reception
 
 
 class RightsWatch:
@@ -35,6 +37,13 @@ class RightsWatch:
         return self._rights
 
 
+class Serving(NamedTuple):
+    """How it stands with the metrics page, and what takes in connections to the control socket until it is cancelled."""
+
+    metrics: GateKeeper
+    answering: Coroutine[None, None, None]
+
+
 @asynccontextmanager
 async def served(
     control: socket.socket,
@@ -42,18 +51,16 @@ async def served(
     figures: Callable[[], Figures],
     first: Configuration,
     present: Callable[[], Configuration],
-) -> AsyncIterator[GateKeeper]:
-    """Serve both; the keeper says how it stands with the metrics page. Raises EdgedError where its address cannot be used."""
+) -> AsyncIterator[Serving]:
+    """Serve both. Raises EdgedError where the metrics' address cannot be used."""
     keeper = GateKeeper(lambda: present().edged.metrics)
     end_metrics = serve(first.edged.metrics.listen, page(figures), keeper)
-    rights = RightsWatch(present)
-    runner = web.AppRunner(application(service, rights), access_log=None, handle_signals=False, shutdown_timeout=5)
+    rights, reception = RightsWatch(present), Reception("control", control)
+    runner = web.AppRunner(application(service, rights, reception), access_log=None, handle_signals=False, shutdown_timeout=5)
     await runner.setup()
     assert runner.server is not None  # noqa: S101  for mypy: it is made in setup
-    doors = await asyncio.get_running_loop().create_unix_server(Doors(rights, runner.server), sock=control)
     try:
-        yield keeper
+        yield Serving(keeper, reception.run(Doors(rights, runner.server)))
     finally:
-        doors.close()
         await runner.cleanup()
         await asyncio.to_thread(end_metrics)

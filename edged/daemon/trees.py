@@ -10,6 +10,7 @@ from typing import NamedTuple
 from edged.caps.book import ClassState
 from edged.caps.shapers import Way, Ways, replaced, ways
 from edged.config.gateway import Gateway
+from edged.daemon.treedrift import LeftTrees, TreeDrift
 from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
 from edged.policies.caps import Caps
@@ -44,6 +45,7 @@ class Trees:
         self._line = line
         self._building: deque[Addition] = deque()
         self._made: frozenset[str] = frozenset()  # the devices whose trees are whole
+        self._left = LeftTrees()
 
     @property
     def pools(self) -> Pools:
@@ -58,25 +60,47 @@ class Trees:
             for direction, each in self.ways.items()
         }
 
-    def look_after(self, caps: Caps, gateway: Gateway, leases: Leases) -> None:
-        """Look at every device, and begin what is missing. Raises KernelError."""
+    @property
+    def is_building(self) -> bool:
+        """Whether there are steps for `build`."""
+        return bool(self._building)
+
+    def look_after(self, caps: Caps, gateway: Gateway, leases: Leases) -> tuple[TreeDrift, ...]:
+        """Look at every device, begin what is missing, and tell what of it others took. Raises KernelError."""
         if self.able is None:
             self.able = self._traffic.capabilities()
+        self._building.clear()
         observed = self._traffic.observe()
         self.ways = ways(caps, gateway, self.able, observed, self._line)
         plan = diff(self._wanted(leases), observed, replaced(caps, observed))
+        shapers = [shaper for each in self.ways.values() for shaper in each.shapers]
+        drifts = self._left.judge(shapers, observed, plan)
         self._traffic.apply(plan.removals)
         unmade = {step.device for step in plan.additions if not isinstance(step, ChangeClass)}
         self._traffic.apply(step for step in plan.additions if step.device not in unmade)
         self._building = deque(step for step in plan.additions if step.device in unmade)
-        self._made = frozenset({shaper.device for each in self.ways.values() for shaper in each.shapers} - unmade)
+        self._made = frozenset({shaper.device for shaper in shapers} - unmade)
+        whole = (shaper for shaper in shapers if shaper.device in self._made)
+        self._left.settle(whole, frozenset(device.name for device in observed))
+        return drifts
+
+    def forget(self) -> None:
+        """What differs at the next look is edged's own doing, and nobody else's."""
+        self._left.forget()
 
     def build(self) -> bool:
-        """Some of the steps that are missing; whether they were the last ones, so that it is time to look. Raises KernelError."""
+        """Some of the steps that are missing; whether they were the last ones, so that it is time to look.
+
+        Raises KernelError; then the rest is not done, and to be found out anew.
+        """
         if not self._building:
             return False
         count = min(_STEPS_AT_A_TIME, len(self._building))
-        self._traffic.apply([self._building.popleft() for _ in range(count)])
+        try:
+            self._traffic.apply([self._building.popleft() for _ in range(count)])
+        except KernelError:
+            self._building.clear()
+            raise
         return not self._building
 
     def change(self, states: Iterable[ClassState]) -> bool:
@@ -103,6 +127,7 @@ class Trees:
     def release(self) -> tuple[str, ...]:
         """Take every tree of ours away; the devices that they were on. Raises KernelError."""
         self.ways, self._made = {}, frozenset()
+        self._left.forget()
         self._building.clear()
         removals = diff((), self._traffic.observe()).removals
         self._traffic.apply(removals)

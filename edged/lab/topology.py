@@ -173,12 +173,12 @@ class Topology:
             namespaces.set_sysctls(self._netns(role), _QUIET)
         namespaces.set_sysctls(self.gateway.netns, _FORWARDING)
         self._wire()
-        _batch(self.gateway.netns, _gateway_commands())
+        _batch(self.gateway.netns, gateway_commands())
         _batch(self.dynamic.netns, _subscriber_commands(self.dynamic, self.open_resolver))
         _batch(self.static.netns, _subscriber_commands(self.static))
         _batch(self.outside.netns, _outside_commands(self.outside, self.own_mail, self.resolver, self.web))
         _batch(self.outside.netns, _aside_commands(self.listed))
-        self._await_links()
+        self.await_links()
 
     def _wire(self) -> None:
         access = self._netns("access")
@@ -194,8 +194,11 @@ class Topology:
         namespaces.set_sysctls(access, present)
         _batch(self.gateway.netns, [f"link add wan0 type veth peer name eth0 netns {self.outside.netns}"])
 
-    def _await_links(self) -> None:
-        """The kernel brings links up in its own time (net/core/link_watch.c); what is sent before is lost."""
+    def await_links(self) -> None:
+        """Wait until all links are up, in the kernel's own time (net/core/link_watch.c); what is sent before is lost.
+
+        Raises EdgedError where they do not come up.
+        """
         access = [("access", name) for name in ("access0", *(f"to-{role}" for role in _PORTS))]
         links = [*access, *_PORTS.items(), ("gw", "wan0"), ("outside", "eth0")]
         until = time.monotonic() + _LINKS_UP
@@ -218,7 +221,8 @@ def remove_leftovers() -> None:
             _remove_namespace(path.name)
 
 
-def _gateway_commands() -> list[str]:
+def gateway_commands() -> list[str]:
+    """What brings the gateway's interfaces up, with their addresses and routes, as commands of ip(8)."""
     return [
         "link set lo up",
         "link set lan0 up",

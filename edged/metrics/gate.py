@@ -14,7 +14,7 @@ from edged.config.metrics import Metrics
 from edged.control.messages import Degraded
 from edged.credentials.passwords import parse_users
 from edged.credentials.tls import TlsUnusable, server_context
-from edged.metrics.admission import Admission
+from edged.metrics.basicauth import BasicAuth
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Gate:
     """How a connection is let in; None: in the clear, and everybody."""
 
     context: ssl.SSLContext | None
-    admission: Admission | None
+    users: BasicAuth | None
 
 
 class GateKeeper:
@@ -80,7 +80,7 @@ def _open(settings: Metrics) -> Gate:
         raise _Unusable(f"metrics.basic_auth_users_file {error}") from None
     if users.bad:
         raise _Unusable(f"metrics.basic_auth_users_file is wrong in line {users.bad[0].line}: {users.bad[0].message}")
-    return Gate(context, Admission(users.by_name))
+    return Gate(context, BasicAuth(users.by_name))
 
 
 def _files(settings: Metrics) -> tuple[Path, ...]:

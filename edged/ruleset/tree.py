@@ -5,7 +5,7 @@ A tree is valid by construction: `Table` refuses dangling and circular reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,23 +33,34 @@ _HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: 
 
 
 SHAPED = "shape"  # the verdict on a packet that is not stopped, but put into its subscriber's tc class
+QUEUED = "queue"  # or sent to an inspector
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics."""
+    """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics.
+
+    Without a direction it counts both, and so of the family.
+    """
 
     policy: str
-    direction: Direction
-    family: Family
-    verdict: str  # drop | reject | observe | SHAPED
+    direction: Direction | None
+    family: Family | None
+    verdict: str  # drop | reject | observe | SHAPED | QUEUED
     flow_class: str = ""  # of a policy that has several classes
 
     @property
     def name(self) -> str:
         """The counter's name in the kernel."""
-        parts = (self.policy, self.direction.value, self.flow_class, self.family.value, self.verdict)
+        direction, family = self.direction and self.direction.value, self.family and self.family.value
+        parts = (self.policy, direction, self.flow_class, family, self.verdict)
         return "_".join(part for part in parts if part)
+
+    @property
+    def labels(self) -> tuple[str, str, str, str]:
+        """Policy, direction, family and verdict, as people see them."""
+        direction = "both" if self.direction is None else self.direction.value
+        return self.policy, direction, "both" if self.family is None else self.family.label, self.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +99,10 @@ class Rule:
 GENERATION = "generation"  # the name of SetGeneration's note
 
 
-# the hooks that a forwarded packet passes, in their order
+# the hooks that a packet passes, in their order: a forwarded one, one for this machine, and one of this machine's own
 FORWARDING = ("prerouting", "forward", "postrouting")
+RECEIVING = ("prerouting", "input")
+SENDING = ("output", "postrouting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +176,12 @@ class Table:
     @cached_property
     def way(self) -> tuple[Chain, ...]:
         """The base chains that a forwarded packet meets, in that order."""
-        met = [(hook, chain) for chain in self.chains if (hook := chain.hook) is not None and hook.name in FORWARDING]
-        met.sort(key=lambda each: (FORWARDING.index(each[0].name), each[0].priority))
+        return self.way_through(FORWARDING)
+
+    def way_through(self, hooks: Sequence[str]) -> tuple[Chain, ...]:
+        """The base chains at these hooks, in the hooks' order and each hook's."""
+        met = [(hook, chain) for chain in self.chains if (hook := chain.hook) is not None and hook.name in hooks]
+        met.sort(key=lambda each: (hooks.index(each[0].name), each[0].priority))
         return tuple(chain for _, chain in met)
 
     def ranges(self, name: str) -> AddressSet:

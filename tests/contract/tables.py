@@ -129,7 +129,10 @@ def with_chain(table: Table, name: str, *rules: Rule) -> Table:
 
 def with_set(table: Table, name: str, *elements: Element) -> Table:
     """The table with other elements in one of its sets."""
-    return replace(table, sets=tuple(replace(s, elements=elements) if s.name == name else s for s in table.sets))
+    return replace(
+        table,
+        sets=tuple(replace(s, elements=elements) if s.name == name and isinstance(s, AddressSet) else s for s in table.sets),
+    )
 
 
 # --- drawn ---
@@ -172,7 +175,7 @@ def prefix_sets(draw: st.DrawFn, name: str, family: Family) -> PrefixSet:
 
 
 def _matches(sets: tuple[AddressSet, ...], wide: tuple[PrefixSet, ...], live: tuple[LiveSet, ...]) -> st.SearchStrategy[Match]:
-    asking = {Holds.CLASS: HasLease, Holds.LIMIT: OverLimit}
+    asking: dict[Holds, type[HasLease | OverLimit]] = {Holds.CLASS: HasLease, Holds.LIMIT: OverLimit}
     of_sets: list[st.SearchStrategy[Match]] = [
         st.builds(asking[each.holds], _SIDES, st.just(each.family), st.just(each.name)) for each in live if each.holds in asking
     ]

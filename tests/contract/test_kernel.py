@@ -100,6 +100,12 @@ def standing(kernel: Kernel) -> ObservedTable:
     return table
 
 
+def elements(kernel: Kernel, name: str) -> frozenset[Element]:
+    held = standing(kernel).sets[name]
+    assert isinstance(held, ObservedSet)
+    return held.elements
+
+
 def assert_holds(kernel: Kernel, desired: Table) -> None:
     """The kernel holds the table, said without `diff`."""
     table = standing(kernel)
@@ -370,7 +376,7 @@ def test_many_elements_in_one_batch(machine: Machine) -> None:
     bring(kernel, table)
     assert_holds(kernel, table)
     bring(kernel, Table(sets=(AddressSet("pool6", Family.IPV6), AddressSet("free6", Family.IPV6, expiring=True))))
-    assert standing(kernel).sets["pool6"].elements == frozenset()
+    assert elements(kernel, "pool6") == frozenset()
 
 
 # --- sets of prefixes ---
@@ -657,24 +663,24 @@ def test_an_element_runs_out(machine: Machine) -> None:
     ending = prefix("203.0.113.9/32", end)
     lasting = prefix("203.0.113.10/32", int(NOW) + 3600)
     bring(kernel, with_set(SMALL, "free4", ending, lasting), now=end - 0.3)
-    assert standing(kernel).sets["free4"].elements == {ending, lasting}
+    assert elements(kernel, "free4") == {ending, lasting}
     seen = kernel.observe()
     machine.wait(0.6)
-    assert standing(kernel).sets["free4"].elements == {lasting}
+    assert elements(kernel, "free4") == {lasting}
     assert kernel.generation() == seen.generation
 
     removal = Plan((steps.RemoveElements(FREE, (lasting, ending)),), seen.generation)
     for act in (kernel.check, kernel.apply):
         with pytest.raises(StalePlan, match="just run out"):
             act(removal, now=NOW)
-    assert standing(kernel).sets["free4"].elements == {lasting}
+    assert elements(kernel, "free4") == {lasting}
 
     again = prefix("203.0.113.9/32", int(NOW) + 60)
     bring(kernel, with_set(SMALL, "free4", again, lasting))
-    assert standing(kernel).sets["free4"].elements == {again, lasting}
+    assert elements(kernel, "free4") == {again, lasting}
     around = prefix("203.0.113.8/31")
     bring(kernel, with_set(SMALL, "free4", around, lasting))
-    assert standing(kernel).sets["free4"].elements == {around, lasting}
+    assert elements(kernel, "free4") == {around, lasting}
 
 
 def test_what_ran_out_is_in_no_new_ranges_way(machine: Machine) -> None:
@@ -697,16 +703,16 @@ def test_what_ran_out_is_in_no_new_ranges_way(machine: Machine) -> None:
     after = tuple(Element(Range(n * 256 + first, n * 256 + last)) for n, (first, last) in enumerate(new_bounds))
     bring(kernel, with_set(SMALL, "free4", *ending), now=int(NOW) + 0.8)
     machine.wait(0.3)
-    assert standing(kernel).sets["free4"].elements == frozenset()
+    assert elements(kernel, "free4") == frozenset()
     bring(kernel, with_set(SMALL, "free4", *after))
-    assert standing(kernel).sets["free4"].elements == frozenset(after)
+    assert elements(kernel, "free4") == frozenset(after)
 
 
 def test_an_end_that_has_passed_ends_at_once(machine: Machine) -> None:
     kernel = machine.connect()
     bring(kernel, with_set(SMALL, "free4", prefix("203.0.113.9/32", int(NOW) - 60)))
     machine.wait(0.1)
-    assert standing(kernel).sets["free4"].elements == frozenset()
+    assert elements(kernel, "free4") == frozenset()
 
 
 def test_an_element_gets_another_end(machine: Machine) -> None:

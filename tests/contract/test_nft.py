@@ -53,7 +53,7 @@ from edged.ruleset.nodes import (
     TransportIs,
     Verdict,
 )
-from edged.ruleset.observed import ObservedLiveSet
+from edged.ruleset.observed import ObservedLiveSet, ObservedPrefixSet, ObservedSet
 from edged.ruleset.plan import Desired
 from edged.ruleset.queueing import queued
 from edged.ruleset.render import render
@@ -230,9 +230,11 @@ def assert_same_as_nft(linux: LinuxMachine, table: Table) -> None:
         if isinstance(each, LiveSet):
             assert found == ObservedLiveSet(each.name, each.family, each.holds, each.size)
         elif isinstance(each, PrefixSet):
+            assert isinstance(found, ObservedPrefixSet)
             assert (found.family, found.size) == (each.family, each.size)
             assert linux.addresses(each.name) == [each.family.address(network) for network in each.keys.networks()]
         else:
+            assert isinstance(found, ObservedSet)
             assert {element.range for element in found.elements} == {element.range for element in each.elements}
     kernel.close()
 

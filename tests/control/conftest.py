@@ -20,6 +20,7 @@ from edged.control.door import Doors
 from edged.control.listener import listen
 from edged.control.rights import rights_of
 from edged.control.server import Service, application
+from edged.reception import Reception
 from tests.tiers import require
 
 # groups of every Debian machine, as operators' and readers'
@@ -73,14 +74,17 @@ class Socket:
 
     async def _serve(self) -> None:
         rights = rights_of(GROUPS)
-        self._runner = web.AppRunner(application(cast("Service", self.service), lambda: rights), access_log=None)
+        self._listener = listen(self.path)
+        reception = Reception("control", self._listener)
+        self._runner = web.AppRunner(application(cast("Service", self.service), lambda: rights, reception), access_log=None)
         await self._runner.setup()
         assert self._runner.server is not None
-        self._server = await self._loop.create_unix_server(Doors(lambda: rights, self._runner.server), sock=listen(self.path))
+        self._answering = asyncio.create_task(reception.run(Doors(lambda: rights, self._runner.server)))
 
     async def _end(self) -> None:
-        self._server.close()
+        self._answering.cancel()
         await self._runner.cleanup()
+        self._listener.close()
 
     def _call(self, what: Any) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)

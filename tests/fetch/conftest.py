@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def server(certificates: dict[str, Certificate]) -> Iterator[Server]:
 def fetching(authority: Authority, tmp_path: Path) -> Fetching:
     """Fetches a URL with whatever else a Request takes; the answer and what was written."""
 
-    def fetched(url: str, **settings: object) -> tuple[Answer, bytes]:
+    def fetched(url: str, **settings: Any) -> tuple[Answer, bytes]:
         path = tmp_path / "fetched"
         with path.open("wb") as into:
             answer = asyncio.run(fetch(Request(url, **{"ca": authority.pem, "seconds": 10, **settings}), into))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         path = tmp_path / "stand-in"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        monkeypatch.setattr(client.sys, "executable", str(path))
+        monkeypatch.setattr(sys, "executable", str(path))
 
     return replace
 
@@ -149,7 +150,7 @@ def test_a_process_that_hangs_is_ended(
 
 
 def test_an_interpreter_that_is_gone_is_a_failure(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.sys, "executable", "/nowhere/python3")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python3")
     with pytest.raises(FetchFailed, match=r"no process can be started: .*No such file"):
         fetching("https://lists.example/list")
 

@@ -84,7 +84,7 @@ with tempfile.TemporaryFile() as into:
 def test_nobody_need_be_able_to_read_edged(server: Server, authority: Authority) -> None:
     server.pages["/list"] = content(b"1")
     with installed(sys.executable, 0o700) as python:
-        command = [python, "-I", "-B", "-c", FETCH, server.url(), authority.pem]
+        command = [str(python), "-I", "-B", "-c", FETCH, server.url(), str(authority.pem)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "Fetched(etag='', last_modified='', size=1)\n", done.stderr
 

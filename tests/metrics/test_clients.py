@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from edged.metrics import admission, server
+from edged.metrics import basicauth, server
 from tests.fetch.authority import Authority
 from tests.metrics.conftest import BODY, PASSWORD, Page, certificate
 
@@ -79,10 +79,10 @@ def test_a_right_password_is_hashed_once_and_a_wrong_one_is_slow(page: Page) -> 
     for each in guesses:
         each.start()
     assert page.ask(*right, scheme="http").body == PAGE  # it waits behind none of them
-    assert time.monotonic() - began < admission.FAILURE_PAUSE * 4
+    assert time.monotonic() - began < basicauth.FAILURE_PAUSE * 4
     for each in guesses:
         each.join()
-    assert time.monotonic() - began > admission.FAILURE_PAUSE * 5
+    assert time.monotonic() - began > basicauth.FAILURE_PAUSE * 5
 
 
 def serial(page: Page) -> int:
@@ -127,18 +127,17 @@ def test_settings_that_cannot_be_kept_let_nobody_in(page: Page) -> None:
     tls = page.tls()
     tls.key_file.unlink()
     page.serve(tls=tls)  # what asked for TLS is never served without
-    assert page.ask(scheme="http") == (52, "000", "")
+    assert page.ask(scheme="http").status == "000"  # closed or reset
     assert page.ask().status == "000"
 
 
 def test_connections_that_say_nothing_keep_nobody_waiting(page: Page) -> None:
     page.serve(tls=page.tls())
-    silent = [socket.create_connection((page.listen.host, page.listen.port)) for _ in range(server.MOST_CONNECTIONS - 1)]
+    silent = [socket.create_connection((page.listen.host, page.listen.port)) for _ in range(server.MOST_CONNECTIONS)]
     began = time.monotonic()
     assert page.ask().body == PAGE
     assert time.monotonic() - began < 5
-    silent += [socket.create_connection((page.listen.host, page.listen.port)) for _ in range(2)]
-    assert silent[-1].recv(1) == b""  # one more than there is room for
+    assert silent[0].recv(1) == b"", "it made room"
     for each in silent:
         each.close()
     time.sleep(0.2)

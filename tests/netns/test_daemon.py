@@ -6,15 +6,17 @@ import asyncio
 import json
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,7 @@ def observes(daemon: Daemon) -> bool:
     return "op25b_up_ip_observe" in daemon.table()
 
 
+@pytest.mark.promise(17)
 def test_ready_means_that_the_policy_is_in_force_and_stopping_leaves_it_there(daemon: Daemon) -> None:
     daemon.start(WATCHDOG_USEC="400000")
     table = daemon.table()
@@ -149,7 +152,7 @@ def test_a_bad_reload_changes_nothing_and_says_why(daemon: Daemon) -> None:
     daemon.write("rules.d/40-spoof.yaml", "policy: spoof", "policy: spof")
     error = refused(daemon, "reload")
     assert error.exit_code is ExitCode.INVALID
-    assert [problem.partition(": ")[0].rpartition(":")[0] for problem in error.problems] == [
+    assert [str(problem).partition(": ")[0].rpartition(":")[0] for problem in error.problems] == [
         f"{OP25B}:14",
         "rules.d/40-spoof.yaml:14",
     ]
@@ -175,6 +178,7 @@ def test_a_bad_reload_changes_nothing_and_says_why(daemon: Daemon) -> None:
     eventually(lambda: daemon.client.status()["configuration"]["running"] == "files")
 
 
+@pytest.mark.promise(8)
 def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the_daemon_die(daemon: Daemon) -> None:
     daemon.start()
     table = daemon.table()
@@ -201,7 +205,9 @@ def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the
     try:
         # the kernel has the change a moment before the daemon tells of it
         eventually(lambda: observes(daemon) and daemon.client.status()["confirm"] is not None)
-        seconds_left = daemon.client.status()["confirm"]["seconds_left"]
+        waiting = daemon.client.status()["confirm"]
+        assert waiting is not None
+        seconds_left = waiting["seconds_left"]
         asked_at = time.monotonic()
         command.kill()
         applied = kernel.generation()
@@ -231,6 +237,7 @@ def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the
     assert daemon.client.status()["configuration"]["running"] == "files"
 
 
+@pytest.mark.promise(17)
 def test_teardown_removes_all_of_edged_and_nothing_else_until_a_reload(daemon: Daemon) -> None:
     daemon.host.run(["nft", "add", "table", "inet", "theirs"], check=True)
     before = daemon.host.run(["nft", "list", "ruleset"]).stdout
@@ -295,7 +302,7 @@ def connect(topology: Topology, times: int) -> None:
     """Have the dynamic subscriber try port 25 outside, in both families; each try is refused by one packet."""
     for family in Family:
         for _ in range(times):
-            with topology.dynamic.socket(INET[family], 1) as client, suppress(ConnectionRefusedError):
+            with topology.dynamic.socket(INET[family], socket.SOCK_STREAM) as client, suppress(ConnectionRefusedError):
                 client.settimeout(2)
                 client.connect((str(topology.foreign_mail.address(family)), 25))
 
@@ -335,7 +342,7 @@ def asked(path: Path, action: str, body: str | None = None, user: int = 0) -> tu
 
 
 def test_an_address_in_use_for_metrics_ends_the_start_with_the_policy_in_force(daemon: Daemon) -> None:
-    with daemon.host.socket(2, 1) as other:
+    with daemon.host.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
         other.bind(("127.0.0.1", 9825))
         other.listen()
         daemon.launch()
@@ -367,7 +374,7 @@ async def repaired(daemon: Daemon) -> list[float]:
     took = []
     with ThreadPoolExecutor(1) as writer:
 
-        async def in_writer(call):
+        async def in_writer(call: Callable[[], Any]) -> Any:
             return await loop.run_in_executor(writer, call)
 
         await in_writer(lambda: keeper.hold(load(daemon.config, now=NOW)))
@@ -379,8 +386,8 @@ async def repaired(daemon: Daemon) -> list[float]:
             async with asyncio.timeout(5):
                 while keeper.state.repairs[Reason.TABLE_REMOVED] < count:
                     await asyncio.sleep(0.001)
-        assert keeper.state.last_drift.process.name == "nft"
-        assert keeper.state.last_drift.process.pid > 0
+        assert keeper.state.recent[0].process.name == "nft"
+        assert keeper.state.recent[0].process.pid > 0
         daemon.host.run(["nft", "flush", "chain", "inet", "edged", "op25b_up"], check=True)
         async with asyncio.timeout(5):
             while not keeper.state.repairs[Reason.RULES_CHANGED]:

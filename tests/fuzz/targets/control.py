@@ -13,6 +13,7 @@ from aiohttp import web
 from edged.control.door import Doors
 from edged.control.rights import Rights
 from edged.control.server import Service, application
+from edged.reception import Reception
 from tests.control.conftest import Noting
 from tests.fuzz.target import Target
 
@@ -52,7 +53,8 @@ class _Transport(asyncio.Transport):
 
 async def _doors() -> Doors:
     rights = Rights(os.geteuid(), None, None)
-    runner = web.AppRunner(application(cast("Service", Noting()), lambda: rights), access_log=None)
+    reception = Reception("control", _OURS)
+    runner = web.AppRunner(application(cast("Service", Noting()), lambda: rights, reception), access_log=None)
     await runner.setup()
     assert runner.server is not None
     return Doors(lambda: rights, runner.server)

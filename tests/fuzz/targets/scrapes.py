@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import socket
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from edged.metrics.admission import Admission, _basic
+from edged.metrics.basicauth import BasicAuth, _basic
 from edged.metrics.gate import Gate, GateKeeper
 from edged.metrics.server import _guarded, _Handler
 from tests.fuzz.target import Target
@@ -32,7 +33,7 @@ class _Connection:
         self.said += data
 
 
-class _NoHash(Admission):
+class _NoHash(BasicAuth):
     """Users without hashes, which would take all the time."""
 
     def admits(self, authorization: str) -> bool:
@@ -45,8 +46,9 @@ def _page(_: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
 
 
 _GATE = Gate(None, _NoHash({}))
-_APP = _guarded(_page, cast("GateKeeper", SimpleNamespace(present=lambda: _GATE)))
-_SERVER = cast("_Server", SimpleNamespace(base_environ={}, get_app=lambda: _APP, server_name="x", server_port=1))
+_SERVER = cast("_Server", SimpleNamespace(base_environ={}, server_name="x", server_port=1, answering=nullcontext))
+_APP = _guarded(_page, cast("GateKeeper", SimpleNamespace(present=lambda: _GATE)), _SERVER)
+cast("SimpleNamespace", _SERVER).get_app = lambda: _APP
 
 
 def run(data: bytes) -> None:

@@ -187,8 +187,8 @@ class World:
     def marks(self) -> dict[Key, int]:
         """The marks of the router's connections that have one; what has no ports that the shots tell apart is at port 0."""
         return {
-            (protocol, *(ends if protocol in _WITH_PORTS else [(address, 0) for address, _ in ends])): mark
-            for (protocol, *ends), mark in connections(self.asked).items()
+            (protocol, source, destination) if protocol in _WITH_PORTS else (protocol, (source[0], 0), (destination[0], 0)): mark
+            for (protocol, source, destination), mark in connections(self.asked).items()
             if mark
         }
 

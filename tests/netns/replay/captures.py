@@ -19,8 +19,12 @@ CORPUS = Path(os.environ.get("EDGED_CORPUS", Path(__file__).parents[4] / "shared
 
 def arrivals(side: Side, *packets: bytes, on_wire: int = 0) -> list[Arrival]:
     """A capture of these packets, all from one side."""
-    decoded = [decode(packet, RAW, on_wire) for packet in packets]
-    return [Arrival("made", number, number, *each, side) for number, each in enumerate(zip(packets, decoded, strict=True), 1)]
+    found = []
+    for number, packet in enumerate(packets, 1):
+        decoded = decode(packet, RAW, on_wire)
+        assert isinstance(decoded, Decoded)
+        found.append(Arrival("made", number, number, packet, decoded, side))
+    return found
 
 
 def up(*packets: bytes) -> list[Arrival]:

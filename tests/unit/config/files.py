@@ -38,7 +38,7 @@ def loaded(
 def refusal(edged: str | bytes = EDGED, **policies: str | bytes) -> list[str]:
     """The lines that refuse the configuration; empty where it is not refused."""
     try:
-        loaded(edged, **policies)
+        loaded(edged, **policies)  # type: ignore[arg-type]  # of policies alone
     except InvalidConfiguration as error:
         return str(error).splitlines()
     return []
@@ -46,4 +46,4 @@ def refusal(edged: str | bytes = EDGED, **policies: str | bytes) -> list[str]:
 
 def warnings(edged: str | bytes = EDGED, **policies: str | bytes) -> list[str]:
     """The warnings of a configuration that is good."""
-    return [str(problem) for problem in loaded(edged, **policies).warnings]
+    return [str(problem) for problem in loaded(edged, **policies).warnings]  # type: ignore[arg-type]  # of policies alone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -45,7 +47,7 @@ RATE = "a rate such as 500kbit, 2mbit or 1gbit"
         (Refresh, "1m", 60.0),
     ],
 )
-def test_a_quantity_is_read(kind: object, written: object, value: float) -> None:
+def test_a_quantity_is_read(kind: Any, written: object, value: float) -> None:
     assert TypeAdapter(kind).validate_python(written) == pytest.approx(value)
 
 
@@ -98,7 +100,7 @@ def test_a_quantity_is_read(kind: object, written: object, value: float) -> None
         (Refresh, 3600, f"expected {TIME}, got 3600 (with its unit: 3600s)"),
     ],
 )
-def test_what_is_no_quantity_is_refused_with_an_example(kind: object, written: object, message: str) -> None:
+def test_what_is_no_quantity_is_refused_with_an_example(kind: Any, written: object, message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         TypeAdapter(kind).validate_python(written)
     assert [error["msg"] for error in refused.value.errors()] == [message]

@@ -6,12 +6,15 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from edged.config.gateway import EdgedFile
 from edged.config.schema import MODELS, schema
+from edged.configuration import PlacedPolicy
 from edged.loader import Configuration, load
 from edged.policies import POLICIES, Mode
 
@@ -37,7 +40,9 @@ def test_every_policy_is_there_and_compiles(shipped: Configuration) -> None:
 
 
 def test_every_key_is_written_out_and_commented(shipped: Configuration) -> None:
-    for each, model in ((shipped, EdgedFile), *((each, type(each.settings)) for each in shipped.policies)):
+    files: list[tuple[Configuration | PlacedPolicy, type[BaseModel]]] = [(shipped, EdgedFile)]
+    files += [(each, type(each.settings)) for each in shipped.policies]
+    for each, model in files:
         for key in model.model_fields:
             assert (key,) in each.places.keys, f"{each.places.file}: {key}"
             line = each.places.at(key).line
@@ -67,18 +72,17 @@ def test_the_schemas_patterns_take_what_the_models_take(name: str, shipped: Conf
     """The patterns are for editors: whatever the shipped files hold must pass them."""
     made = schema(name)
     files = [FILES[0]] if name == "edged" else FILES[1:]
-    for path, model in zip(
-        files, [EdgedFile] if name == "edged" else [type(each.settings) for each in in_file_order(shipped)], strict=True
-    ):
+    models: list[type[BaseModel]] = [EdgedFile] if name == "edged" else [type(each.settings) for each in in_file_order(shipped)]
+    for path, model in zip(files, models, strict=True):
         data = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # everything as text
         assert [*mismatches(data, made["definitions"][model.__name__], made["definitions"])] == []
 
 
-def in_file_order(configuration: Configuration) -> list[object]:
+def in_file_order(configuration: Configuration) -> list[PlacedPolicy]:
     return sorted(configuration.policies, key=lambda each: each.file)
 
 
-def mismatches(data: object, shape: dict, definitions: dict) -> list[str]:
+def mismatches(data: object, shape: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
     """The strings that do not match their pattern, and keys that the schema does not know."""
     if "$ref" in shape:
         shape = definitions[shape["$ref"].rpartition("/")[2]]

@@ -13,9 +13,11 @@ from edged.daemon.drift import Suspects
 from edged.daemon.keeper import Keeper
 from edged.daemon.totals import Totals
 from edged.kernel.fake import FakeHost, FakeKernel
+from edged.kernel.faketable import FakeTable
 from edged.lists.book import ListBook
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.lockout.guard import Guard, unguarded
 from edged.ruleset.nodes import QueueForm
 from edged.ruleset.plan import Lock
 from edged.state import StateFolder
@@ -85,6 +87,7 @@ class Rig:
     folder: Path
     lock: Lock = Lock.OWNER_PERSIST
     host: FakeHost = field(default_factory=FakeHost)
+    guard: Guard = unguarded
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(self.host)
@@ -103,7 +106,13 @@ class Rig:
 
     def changes(self, first: Configuration | None = None) -> Changes:
         lists = ListBook(ListStore(self.state.path), self.clock, lambda _: ())
-        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists)
+        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists, self.guard)
+
+    @property
+    def table(self) -> FakeTable:
+        """Our table, which is in the kernel."""
+        assert self.host.table is not None
+        return self.host.table
 
     @property
     def tables(self) -> set[str]:

@@ -10,6 +10,7 @@ from edged.daemon.drift import Process, Reason
 from edged.daemon.keeper import FIRST_RETRY, LONGEST_RETRY
 from edged.errors import KernelError, TableHeld
 from edged.kernel.fake import FakeKernel
+from edged.kernel.fakesets import FakeSet
 from edged.ruleset.plan import Lock
 from tests.unit.daemon.daemons import NOW, OP25B, Rig, exempt, write_files
 
@@ -56,8 +57,7 @@ def test_a_flushed_ruleset_is_restored_and_its_author_named(unlocked: Rig) -> No
     state = unlocked.keeper.state
     assert "op25b_up" in unlocked.tables
     assert state.repairs == {**dict.fromkeys(Reason, 0), Reason.TABLE_REMOVED: 1}
-    assert state.last_drift is not None
-    assert state.last_drift.process == Process("nft", 4711)
+    assert [(each.reason, each.process) for each in state.recent] == [("table_removed", Process("nft", 4711))]
     unlocked.keeper.look()
     assert unlocked.keeper.state.repairs == state.repairs
 
@@ -67,11 +67,10 @@ def test_a_rule_edited_in_place_is_written_anew(unlocked: Rig) -> None:
     unlocked.host.tamper("op25b_up", 0)
     unlocked.keeper.look()
     assert unlocked.keeper.state.repairs[Reason.RULES_CHANGED] == 1
-    last = unlocked.keeper.state.last_drift
-    assert last is not None
-    assert last.process.name == "unknown"
-    assert last.drift.what == ("chain op25b_up: write 1 rule",)
-    assert None not in unlocked.host.table.chains["op25b_up"].rules
+    [repair] = unlocked.keeper.state.recent
+    assert repair.process.name == "unknown"
+    assert repair.what == ("chain op25b_up: write 1 rule",)
+    assert None not in unlocked.table.chains["op25b_up"].rules
 
 
 def test_commits_to_other_tables_are_no_drift(rig: Rig) -> None:
@@ -84,7 +83,7 @@ def test_commits_to_other_tables_are_no_drift(rig: Rig) -> None:
 
 def test_an_audit_finds_what_no_generation_tells(unlocked: Rig) -> None:
     unlocked.keeper.hold(unlocked.load())
-    unlocked.host.table.chains["op25b_up"].rules.pop()
+    unlocked.table.chains["op25b_up"].rules.pop()
     unlocked.keeper.look()
     assert sum(unlocked.keeper.state.repairs.values()) == 0
     unlocked.keeper.audit()
@@ -95,13 +94,13 @@ def test_an_exemption_that_ends_leaves_the_policy_and_is_no_drift(tmp_path: Path
     write_files(tmp_path, exempt(NOW + 60))
     rig = Rig(tmp_path)
     rig.keeper.hold(rig.load())
-    assert any("exempt" in name for name in rig.host.table.sets)
+    assert any("exempt" in name for name in rig.table.sets)
     rig.clock.advance(59)
     rig.keeper.look()
-    assert any("exempt" in name for name in rig.host.table.sets)
+    assert any("exempt" in name for name in rig.table.sets)
     rig.clock.advance(1)
     rig.keeper.look()
-    assert not any("exempt" in name for name in rig.host.table.sets)
+    assert not any("exempt" in name for name in rig.table.sets)
     assert sum(rig.keeper.state.repairs.values()) == 0
     assert rig.keeper.state.in_sync
 
@@ -110,11 +109,15 @@ def test_an_exemption_that_a_stranger_takes_away_comes_back_and_is_counted(tmp_p
     write_files(tmp_path, exempt(NOW + 60))
     rig = Rig(tmp_path, Lock.NONE)
     rig.keeper.hold(rig.load())
-    name = next(name for name in rig.host.table.sets if "exempt" in name)
-    rig.host.table.sets[name].elements.clear()
+    name = next(name for name in rig.table.sets if "exempt" in name)
+    held = rig.table.sets[name]
+    assert isinstance(held, FakeSet)
+    held.elements.clear()
     rig.host.generation += 1
     rig.keeper.look()
-    assert rig.host.table.sets[name].elements
+    restored = rig.table.sets[name]
+    assert isinstance(restored, FakeSet)
+    assert restored.elements
     assert rig.keeper.state.repairs[Reason.SETS_CHANGED] == 1
 
 
@@ -124,7 +127,7 @@ def test_a_wall_clock_that_jumps_ahead_ends_exemptions_at_once(tmp_path: Path) -
     rig.keeper.hold(rig.load())
     rig.clock.wall += 3600  # a clock set after boot: the kernel's own timeout is of another opinion
     rig.keeper.look()
-    assert not any("exempt" in name for name in rig.host.table.sets)
+    assert not any("exempt" in name for name in rig.table.sets)
     assert sum(rig.keeper.state.repairs.values()) == 0
 
 
@@ -190,11 +193,11 @@ def test_the_dry_run_comes_before_any_change(rig: Rig, monkeypatch: pytest.Monke
 
 def test_a_table_that_another_process_owns_is_left_alone(rig: Rig) -> None:
     rig.keeper.hold(rig.load())
-    owner = rig.host.table.owner
+    owner = rig.table.owner
     rig.restart()
     with pytest.raises(TableHeld):
         rig.keeper.hold(rig.load())
-    assert rig.host.table.owner == owner
+    assert rig.table.owner == owner
 
 
 @pytest.mark.parametrize("lock", Lock)
@@ -205,7 +208,7 @@ def test_leaving_leaves_the_policy_in_force(tmp_path: Path, lock: Lock) -> None:
     chains = rig.tables
     rig.keeper.leave()
     assert rig.tables == chains
-    assert rig.host.table.owner is None
+    assert rig.table.owner is None
 
 
 def test_release_removes_the_table_and_keeps_nothing_from_then_on(rig: Rig) -> None:

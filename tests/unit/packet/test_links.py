@@ -8,7 +8,7 @@ import pytest
 
 from edged.packet import decode as links
 from edged.packet.decode import decode
-from edged.packet.layers import Decoded, Undecodable
+from edged.packet.layers import Before, Decoded, Undecodable
 from tests.unit.packet.frames import MAC, decoded, ethernet, ipv4, ipv6, reason, tcp
 
 V4, V6 = ipv4(tcp(b"payload")), ipv6(tcp(b"payload"))
@@ -29,7 +29,7 @@ def test_ethernet_tells_its_source_and_is_not_misled_by_padding() -> None:
     for ethertype, packet in ((0x0800, V4), (0x86DD, V6)):
         data = ethernet(packet + PADDING, ethertype)
         found = decoded(data, 1)
-        assert found.before == links.Before(source_mac=MAC)
+        assert found.before == Before(source_mac=MAC)
         assert found.network == 14
         assert data[found.payload : found.end] == b"payload"
 
@@ -52,7 +52,7 @@ def test_pppoe_carries_both_families_with_a_long_and_a_short_protocol_field(prot
     header = struct.pack("!BBHH", 0x11, 0, 0xBEEF, len(protocol) + len(packet))
     data = ethernet(vlan(7, 0x8864) + header + protocol + packet + PADDING, 0x8100)
     found = decoded(data, 1)
-    assert found.before == links.Before((7,), (), MAC, 0xBEEF)
+    assert found.before == Before((7,), (), MAC, 0xBEEF)
     assert data[found.payload : found.end] == b"payload"
     assert decoded(header + protocol + packet, links.PPPOE).before.pppoe_session == 0xBEEF
 

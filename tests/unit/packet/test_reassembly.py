@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -40,7 +41,7 @@ def piece6(
     return ipv6(head + body[start:end], FRAGMENT, traffic_class=ecn)
 
 
-PIECES = {Family.IPV4: piece4, Family.IPV6: piece6}
+PIECES: dict[Family, Callable[..., bytes]] = {Family.IPV4: piece4, Family.IPV6: piece6}
 WHOLES = {Family.IPV4: ipv4(BODY), Family.IPV6: ipv6(BODY)}
 both = pytest.mark.parametrize("family", list(Family))
 

@@ -487,13 +487,14 @@ def test_bl10_one_confidential_list_hides_every_set(layout: str) -> None:
     fillers = [*FILLERS[Family.IPV4], *FILLERS[Family.IPV6]] if layout == "ranges" else []
     worse = entries("203.0.114.7", "2a02::7")
     site = listing(IPV4.outside, IPV6.outside, *fillers, worse=worse)
-    lists = [{"name": "bad", "path": "bad.txt"}, {"name": "worse", "path": "worse.txt", "confidential": True}]
+    bad, worse_file = {"name": "bad", "path": "bad.txt"}, {"name": "worse", "path": "worse.txt"}
     hidden, shown = (
-        table_of([make(Blocklist, lists=each)], site) for each in (lists, [{**lists[0]}, {**lists[1], "confidential": False}])
+        table_of([make(Blocklist, lists=[bad, {**worse_file, "confidential": confidential}])], site)
+        for confidential in (True, False)
     )
     addresses = ("192.0.2.200", "2001:db8:ffff::1", "203.0.114.7", "2a02::7")
-    assert all(each.hidden for each in hidden.sets)
-    assert not any(each.hidden for each in shown.sets)
+    assert all(isinstance(each, AddressSet | PrefixSet) and each.hidden for each in hidden.sets)
+    assert all(isinstance(each, AddressSet | PrefixSet) and not each.hidden for each in shown.sets)
     assert [each.name for each in hidden.sets] == [each.name for each in shown.sets]
     text = render(hidden, NOW)
     assert not [address for address in addresses if address in text]
@@ -582,8 +583,8 @@ def traffic_with(far: Address, near: Address) -> Sequence[Packet]:
 
 
 def policy_of(decision: Decision) -> str | None:
-    return decision.rule and decision.rule.policy
+    return decision.rule.policy if decision.rule else None
 
 
 def counter_of(decision: Decision) -> str | None:
-    return decision.rule and decision.rule.count and decision.rule.count.name
+    return decision.rule.count.name if decision.rule and decision.rule.count else None

@@ -28,7 +28,7 @@ from edged.ruleset.nodes import (
     Transport,
 )
 from edged.ruleset.tree import Rule
-from tests.gateway import BOTH, NOW, SERVERS, SITE, TCP, UDP, Addresses, between, down, judge, make, table_of, up
+from tests.gateway import BOTH, NOW, SERVERS, SITE, TCP, UDP, Addresses, KeyAsOrigin, between, down, judge, make, table_of, up
 
 ACCEPT, DROP, REJECT = Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT
 SUBSCRIBER_EXEMPT = {"until": NOW + 3600, "owner": "noc", "reason": "ticket 4711"}
@@ -254,11 +254,6 @@ def test_op10_where_exemptions_nest_the_address_keeps_the_latest_end(at: Address
 
 def test_op11_nothing_but_interfaces_addresses_and_ports_is_looked_at(at: Addresses) -> None:
     policy = exempting(at.dynamic).model_copy(update={"scope": "all"})
-    fragment = policy.declare(SITE, _NoPlaces(), NOW)
+    fragment = policy.declare(SITE, KeyAsOrigin("op25b"), NOW)
     looked_at = {type(match) for rule in fragment.rules for match in rule.when}
     assert looked_at <= {AddressIn, CameIn, IsFamily, PortIs, RateAbove}
-
-
-class _NoPlaces:
-    def at(self, *path: str | int) -> None:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,7 @@ from tests.contract.tables import asks, keeping
 from tests.gateway import NOW, SITE, entries_of, make, networks, prefixes, table_of
 from tests.strategies import Drawn, configurations
 
+_Any = TypeVar("_Any")
 LOCKS = st.sampled_from(list(Lock))
 
 
@@ -206,7 +208,7 @@ def taken(desired: Table, observed: ObservedTable) -> list[type[Step]]:
     return [type(step) for step in diff(Desired(desired), Observed(1, observed)).steps if not isinstance(step, VoidGeneration)]
 
 
-def present(*lists: PrefixSet, **changes: object) -> ObservedTable:
+def present(*lists: PrefixSet, **changes: Any) -> ObservedTable:
     """What is observed once the lists were brought in, one after the other; with changes to what is seen of the last."""
     kernel = kernel_with(None)
     for each in lists:
@@ -293,7 +295,9 @@ def test_every_chain_that_asks_a_list_turns_to_the_one_made_anew() -> None:
     assert kernel.host.table is not None
     observed = kernel.observe().table
     assert observed is not None
-    stranger = replace(observed, sets={"bad4": replace(observed.sets["bad4"], count=21)})
+    bad4 = observed.sets["bad4"]
+    assert isinstance(bad4, ObservedPrefixSet)
+    stranger = replace(observed, sets={"bad4": replace(bad4, count=21)})
     for desired, seen in ((asking(numbers(range(50, 90))), observed), (asking(FEW), stranger)):
         steps = diff(Desired(desired), Observed(1, seen)).steps
         assert [step.chain.name for step in steps if isinstance(step, FillChain)] == ["one", "other"]
@@ -316,7 +320,7 @@ def test_what_a_plan_says_of_lists_is_small_and_shows_no_element() -> None:
 def shuffled(drawn: Drawn, order: random.Random) -> Drawn:
     """The same configuration with every list of prefixes, and the policies, in another order."""
 
-    def mix(values: tuple[object, ...]) -> tuple[object, ...]:
+    def mix(values: tuple[_Any, ...]) -> tuple[_Any, ...]:
         return tuple(order.sample(values, len(values)))
 
     site = replace(

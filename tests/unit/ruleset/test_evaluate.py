@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -55,7 +56,10 @@ from tests.gateway import IPV4, IPV6, NOW, UDP, up
 PACKET = up(IPV4.dynamic, IPV4.outside)
 
 
-def walk(*chains: tuple[str, list[Verdict]], packet: Packet = PACKET) -> tuple[Outcome, list[str]]:
+Chains = tuple[tuple[str, Sequence[Verdict]], ...]
+
+
+def walk(*chains: tuple[str, Sequence[Verdict]], packet: Packet = PACKET) -> tuple[Outcome, list[str]]:
     """The outcome in the first chain, and the rules that matched, named by chain and number."""
     made = [
         Chain(name, tuple(Rule(f"{name}{place}", then=verdict) for place, verdict in enumerate(verdicts, 1)))
@@ -74,12 +78,12 @@ def test_return_comes_back_to_the_chain_that_jumped() -> None:
 
 
 def test_goto_comes_back_to_where_its_chain_was_jumped_to_from() -> None:
-    chains = (("a", [Jump("b"), Drop()]), ("b", [Goto("c"), Accept()]), ("c", [Continue()]))
+    chains: Chains = (("a", [Jump("b"), Drop()]), ("b", [Goto("c"), Accept()]), ("c", [Continue()]))
     assert walk(*chains) == (Outcome.DROP, ["a1", "b1", "c1", "a2"])
 
 
 def test_return_after_goto_comes_back_as_far() -> None:
-    chains = (("a", [Jump("b"), Drop()]), ("b", [Goto("c"), Accept()]), ("c", [Return(), Accept()]))
+    chains: Chains = (("a", [Jump("b"), Drop()]), ("b", [Goto("c"), Accept()]), ("c", [Return(), Accept()]))
     assert walk(*chains) == (Outcome.DROP, ["a1", "b1", "c1", "a2"])
 
 
@@ -230,7 +234,7 @@ def test_a_transport_is_asked_for_without_a_port() -> None:
 
 def test_nobody_has_a_lease_or_is_beyond_a_limit() -> None:
     lease, limit = (LiveSet(holds.value, Family.IPV4, holds) for holds in (Holds.CLASS, Holds.LIMIT))
-    asking = HasLease(Side.SOURCE, Family.IPV4, lease.name), OverLimit(Side.SOURCE, Family.IPV4, limit.name)
+    asking: tuple[Match, ...] = HasLease(Side.SOURCE, Family.IPV4, lease.name), OverLimit(Side.SOURCE, Family.IPV4, limit.name)
     rules = tuple(Rule(f"r{place}", (match,), Drop()) for place, match in enumerate(asking))
     table = Table(sets=(lease, limit), chains=(Chain("a", rules, Hook()),))
     assert evaluate(table, PACKET, FlowState(), NOW).outcome is Outcome.ACCEPT

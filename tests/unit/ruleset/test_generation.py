@@ -174,8 +174,9 @@ def test_a_table_that_is_made_anew_goes_on_with_its_generation(lock: Lock) -> No
     plan = bring(kernel, keeping(B), lock)
     assert not voided(plan)
     assert written(kernel) == {(MASK, 2)}
-    assert kernel.observe().table is not None
-    assert kernel.observe().table.ownership is Ownership.OURS
+    observed = kernel.observe().table
+    assert observed is not None
+    assert observed.ownership is Ownership.OURS
 
 
 @given(configurations(), configurations())

@@ -17,7 +17,7 @@ _MOST_REMEMBERED = 64
 _LONGEST_HEADER = 2048
 
 
-class Admission:
+class BasicAuth:
     """The users of one file. A password costs a hash the first time; from then on its keyed digest is remembered."""
 
     def __init__(self, users: Mapping[str, PasswordHash], pause: Callable[[float], None] = time.sleep) -> None:

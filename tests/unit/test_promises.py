@@ -1,0 +1,42 @@
+"""The table of promises says what the harnesses found, and no more than that."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.promises import FIGURE, NUMBER, PROMISES, table
+
+
+def report(promise: int, outcome: str, *figures: str, when: str = "call") -> pytest.TestReport:
+    properties: list[tuple[str, object]] = [(NUMBER, promise), *((FIGURE, figure) for figure in figures)]
+    return pytest.TestReport("a test", ("a file", 1, "a test"), {}, outcome, None, when, user_properties=properties)  # type: ignore[arg-type]
+
+
+def test_a_promise_is_held_where_all_of_its_harnesses_passed() -> None:
+    lines = list(table([report(2, "passed", "0 of 8001 leaked"), report(2, "passed", "200 points"), report(3, "passed")]))
+    assert lines[:4] == [
+        f" 2  {PROMISES[2].title}: held",
+        f"      target    {PROMISES[2].target}",
+        "      measured  0 of 8001 leaked",
+        "                200 points",
+    ]
+    assert lines[4] == f" 3  {PROMISES[3].title}: held"
+
+
+@pytest.mark.parametrize(("outcome", "when"), [("failed", "call"), ("failed", "setup"), ("failed", "teardown")])
+def test_one_that_failed_anywhere_is_not_held(outcome: str, when: str) -> None:
+    assert next(table([report(2, "passed"), report(2, outcome, when=when)])).endswith(": NOT HELD")
+
+
+def test_what_was_skipped_is_not_called_held() -> None:
+    (line, *_) = table([report(2, "passed"), report(2, "skipped", when="setup")])
+    assert "not measured in full" in line
+
+
+def test_promises_without_a_harness_are_named() -> None:
+    *_, last = table([report(number, "passed") for number in PROMISES if number != 9])
+    assert last == "no harness ran of: 9"
+
+
+def test_a_run_without_harnesses_has_no_table() -> None:
+    assert list(table([])) == []
