@@ -97,6 +97,9 @@ class GenerationChange:
     ours: bool
 
 
+_FLOWTABLES = (nft(uapi.Msg.NEWFLOWTABLE), nft(uapi.Msg.DELFLOWTABLE))
+
+
 class NftEvents(Listener):
     """Commits to the ruleset, one's own among them.
 
@@ -107,11 +110,15 @@ class NftEvents(Listener):
         """Listen in the present or the named network namespace. Raises KernelError."""
         super().__init__(open_nftables(netns), uapi.NFNLGRP_NFTABLES)
         self._ours = False  # what has been told of the commit whose NEWGEN is still to come
+        self.bypass_changed = False  # what the last reading heard of flowtables, or of rules where packets come in
 
     def read(self) -> list[GenerationChange]:
         """The commits since the last time, oldest first."""
         changes = []
+        self.bypass_changed = False
         for event in self._waiting():
+            if event.kind in _FLOWTABLES or event.family == uapi.NFPROTO_NETDEV:
+                self.bypass_changed = True
             # a commit's objects are told before its generation (nf_tables_commit)
             if event.kind == nft(uapi.Msg.NEWGEN):
                 fields = event.attributes

@@ -21,6 +21,7 @@ from edged.kernel.tcmessages import (
     decode_qdisc,
     decode_use,
     encode,
+    fifo_limit,
     htb_default,
     link_named,
     of_root,
@@ -28,6 +29,7 @@ from edged.kernel.tcmessages import (
 )
 from edged.queueing.observed import (
     ClassUse,
+    ForeignLeaf,
     ForeignRoot,
     KernelDefault,
     ObservedClass,
@@ -37,7 +39,7 @@ from edged.queueing.observed import (
     TrafficCapabilities,
 )
 from edged.queueing.plan import Step, describe
-from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
+from edged.queueing.tree import PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, leaf_handle
 
 
 class TrafficControl(Protocol):
@@ -88,16 +90,14 @@ class LinuxTrafficControl:
         """Every device with its root, and the classes of those that are ours. Raises KernelError."""
         links = [decode_link(body) for body in self._route.dump(GETLINK, bytes(IFINFO_SIZE))]
         roots: dict[int, Qdisc] = {}
-        leaves: dict[tuple[int, int], str] = {}
+        leaves: dict[tuple[int, int], Qdisc] = {}
         for body in self._route.dump(GETQDISC, bytes(TCMSG.size)):
             qdisc = decode_qdisc(body)
             if qdisc.parent is None:
                 roots[qdisc.ifindex] = qdisc
             elif qdisc.handle:
-                leaves[qdisc.ifindex, qdisc.handle] = qdisc.kind
-        return tuple(
-            ObservedDevice(link.name, link.queue_length, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links
-        )
+                leaves[qdisc.ifindex, qdisc.handle] = qdisc
+        return tuple(ObservedDevice(link.name, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links)
 
     def statistics(self, device: str) -> tuple[ClassUse, ...]:
         """What the classes of our tree have done; none where there is no such tree or device. Raises KernelError."""
@@ -135,7 +135,7 @@ class LinuxTrafficControl:
         found = self._route.ask(GETLINK, link_named(device))
         return None if found is None else decode_link(found).ifindex
 
-    def _root(self, device: str, root: Qdisc | None, leaves: dict[tuple[int, int], str]) -> Root:
+    def _root(self, device: str, root: Qdisc | None, leaves: dict[tuple[int, int], Qdisc]) -> Root:
         if root is None or root.handle == 0:  # the handle of what the kernel attached by itself (attach_one_default_qdisc)
             return KernelDefault()
         # HTB has no operation that changes its default, so a root of our handle with another default was never ours
@@ -152,7 +152,13 @@ def no_such_device(step: Step) -> KernelError:
     return KernelError(f"{label}: there is no such device; nothing was changed", errno=errno.ENODEV, label=label)
 
 
-def _observed(found: Class, kind: str | None) -> ObservedClass:
+def _observed(found: Class, leaf: Qdisc | None) -> ObservedClass:
     """Without a qdisc at its handle the leaf is HTB's own, which no dump shows."""
-    leaf = Leaf.PFIFO if kind is None else next((each for each in (Leaf.CAKE, Leaf.FQ_CODEL) if each.value == kind), None)
-    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), leaf)
+    kind = None if leaf is None else _leaf(ClassId.of(found.handle), leaf)
+    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), kind)
+
+
+def _leaf(classid: ClassId, leaf: Qdisc) -> Leaf | ForeignLeaf:
+    is_short = leaf.kind != Leaf.PFIFO.value or fifo_limit(leaf.options) == PFIFO_PACKETS
+    is_ours = leaf.handle == leaf_handle(classid).handle and is_short
+    return next((each for each in Leaf if is_ours and each.value == leaf.kind), ForeignLeaf(leaf.kind))

@@ -28,23 +28,21 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
     describe,
 )
-from edged.queueing.tree import ROOT, ClassId, Leaf, OwnLeaf, Rate
+from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
 
 _ALL_LEAVES = frozenset(Leaf)
 
 
 @dataclass(slots=True)
 class FakeClass:
-    """A class: its parent, rate and leaf, and the queue length that a pfifo leaf copied when it was made."""
+    """A class: its parent, rate and leaf, where it is not HTB's own."""
 
     parent: ClassId
     rate: Rate
-    leaf: Leaf
-    leaf_packets: int
+    leaf: Leaf | None
     use: ClassUse
 
 
@@ -52,7 +50,6 @@ class FakeClass:
 class FakeDevice:
     """A device: `foreign` is the kind of another program's root; `classes` is None where our tree is not there."""
 
-    queue_length: int = 1000
     foreign: str | None = None
     classes: dict[ClassId, FakeClass] | None = None
 
@@ -105,8 +102,6 @@ class FakeTrafficControl:
         """Carry one step out; the errno where it is refused, else 0."""
         device = self.devices[step.device]
         match step:
-            case SetQueueLength(_, packets):
-                device.queue_length = packets
             case AddRoot() if device.foreign is not None or device.classes is not None:
                 return errno.EEXIST
             case AddRoot() | ReplaceForeignRoot():
@@ -131,7 +126,7 @@ class FakeTrafficControl:
                 return errno.EEXIST
             parent = step.parent if step.parent in classes else ROOT  # a parent that is not there is none (htb_change_class)
             made = ClassUse(step.classid, 0, 0, 0, 0)
-            classes[step.classid] = FakeClass(parent, step.rate, Leaf.PFIFO, device.queue_length, made)
+            classes[step.classid] = FakeClass(parent, step.rate, None, made)
             return 0
         if found is None:
             return errno.ENOENT
@@ -140,10 +135,10 @@ class FakeTrafficControl:
                 found.rate = rate
             case AddLeaf(_, _, leaf):
                 return self._graft(found, leaf)
-            case RemoveLeaf() if found.leaf is Leaf.PFIFO:
+            case RemoveLeaf() if found.leaf is None:
                 return errno.ENOENT
             case RemoveLeaf():
-                found.leaf, found.leaf_packets = Leaf.PFIFO, device.queue_length
+                found.leaf = None
             case RemoveClass() if any(each.parent == step.classid for each in classes.values()):
                 return errno.EBUSY
             case RemoveClass():
@@ -152,10 +147,10 @@ class FakeTrafficControl:
                 assert_never(step)
         return 0
 
-    def _graft(self, found: FakeClass, leaf: OwnLeaf) -> int:
+    def _graft(self, found: FakeClass, leaf: Leaf) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
-        if found.leaf not in {Leaf.PFIFO, leaf}:
+        if found.leaf not in {None, leaf}:
             return errno.EINVAL
         found.leaf = leaf
         return 0
@@ -163,8 +158,8 @@ class FakeTrafficControl:
 
 def _observed(name: str, device: FakeDevice) -> ObservedDevice:
     if device.foreign is not None:
-        return ObservedDevice(name, device.queue_length, ForeignRoot(name, device.foreign))
+        return ObservedDevice(name, ForeignRoot(name, device.foreign))
     if device.classes is None:
-        return ObservedDevice(name, device.queue_length, KernelDefault())
+        return ObservedDevice(name, KernelDefault())
     classes = (ObservedClass(classid, each.rate, each.rate, each.leaf) for classid, each in sorted(device.classes.items()))
-    return ObservedDevice(name, device.queue_length, OurRoot(tuple(classes)))
+    return ObservedDevice(name, OurRoot(tuple(classes)))

@@ -22,7 +22,6 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
 )
 from edged.queueing.tree import (
@@ -30,15 +29,15 @@ from edged.queueing.tree import (
     DIRECT_PACKETS,
     FQ_CODEL_FLOWS,
     FQ_CODEL_PACKETS,
+    PFIFO_PACKETS,
     ROOT,
     ClassId,
     Leaf,
-    OwnLeaf,
     Rate,
     leaf_handle,
 )
 
-NEWLINK, GETLINK = 16, 18
+GETLINK = 18
 NEWQDISC, DELQDISC, GETQDISC = 36, 37, 38
 NEWTCLASS, DELTCLASS, GETTCLASS = 40, 41, 42
 IFINFO_SIZE = 16
@@ -46,7 +45,7 @@ _LOOPBACK = 1  # LOOPBACK_IFINDEX (include/net/flow.h)
 _NLM_F_REPLACE = 0x100
 
 _IFINFO = struct.Struct("=BxHiII")  # family, type, index, flags, change
-_IFLA_IFNAME, _IFLA_TXQLEN = 3, 13
+_IFLA_IFNAME = 3
 TCMSG = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
 _TC_H_ROOT = 0xFFFFFFFF
 _TCA_KIND, _TCA_OPTIONS, _TCA_STATS2 = 1, 2, 7
@@ -62,6 +61,7 @@ _ETHERNET = 1  # TC_LINKLAYER_ETHERNET: the kernel computes by itself, no rate t
 _TICK_NS = 64  # PSCHED_SHIFT (include/net/pkt_sched.h)
 _U32_MAX = 0xFFFFFFFF
 
+_FIFO = struct.Struct("=I")  # struct tc_fifo_qopt: the limit
 _FQ_CODEL_LIMIT, _FQ_CODEL_FLOWS = 2, 5
 _CAKE_DIFFSERV_MODE, _CAKE_MEMORY = 3, 10
 _CAKE_BESTEFFORT = 3
@@ -72,11 +72,10 @@ _QUEUE = struct.Struct("=III")  # packets waiting, bytes waiting, drops
 
 
 class Link(NamedTuple):
-    """A device: its number, name and queue length in packets."""
+    """A device: its number and name."""
 
     ifindex: int
     name: str
-    queue_length: int
 
 
 class Qdisc(NamedTuple):
@@ -102,8 +101,6 @@ def encode(step: Step, index: int) -> Request:
     """The step for the device with that index."""
     create = uapi.NLM_F_CREATE
     match step:
-        case SetQueueLength(_, packets):
-            return Request(NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _u32(_IFLA_TXQLEN, packets))
         case AddRoot():
             # the kernel's default has the handle 0, which does not count as being there (tc_modify_qdisc)
             return Request(NEWQDISC, create | uapi.NLM_F_EXCL, _root(index))
@@ -151,7 +148,7 @@ def decode_link(body: bytes | memoryview) -> Link:
     """A device."""
     _, _, index, _, _ = _IFINFO.unpack_from(body)
     fields = parse(body[IFINFO_SIZE:])
-    return Link(index, string(fields.get(_IFLA_IFNAME)), _host32(fields.get(_IFLA_TXQLEN)))
+    return Link(index, string(fields.get(_IFLA_IFNAME)))
 
 
 def decode_qdisc(body: bytes | memoryview) -> Qdisc:
@@ -166,6 +163,11 @@ def htb_default(options: bytes) -> int | None:
     """The class that an HTB gives what has none, 0 for the direct way; None where the options are not an HTB's."""
     glob = parse(options).get(_HTB_INIT, b"")
     return _HTB_GLOB.unpack_from(glob)[2] if len(glob) >= _HTB_GLOB.size else None
+
+
+def fifo_limit(options: bytes) -> int | None:
+    """How many packets a pfifo holds at most; None where the options are not those of one."""
+    return _FIFO.unpack(options)[0] if len(options) == _FIFO.size else None
 
 
 def decode_class(body: bytes | memoryview) -> Class | None:
@@ -224,15 +226,17 @@ def _htb_class(rate: Rate) -> bytes:
     return text(_TCA_KIND, "htb") + nest(_TCA_OPTIONS, parms, wide)
 
 
-def _leaf(leaf: OwnLeaf) -> bytes:
+def _leaf(leaf: Leaf) -> bytes:
     match leaf:
         case Leaf.CAKE:
-            options = _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES)
+            options = nest(_TCA_OPTIONS, _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES))
         case Leaf.FQ_CODEL:
-            options = _u32(_FQ_CODEL_LIMIT, FQ_CODEL_PACKETS), _u32(_FQ_CODEL_FLOWS, FQ_CODEL_FLOWS)
+            options = nest(_TCA_OPTIONS, _u32(_FQ_CODEL_LIMIT, FQ_CODEL_PACKETS), _u32(_FQ_CODEL_FLOWS, FQ_CODEL_FLOWS))
+        case Leaf.PFIFO:
+            options = attribute(_TCA_OPTIONS, _FIFO.pack(PFIFO_PACKETS))
         case _:
             assert_never(leaf)
-    return text(_TCA_KIND, leaf.value) + nest(_TCA_OPTIONS, *options)
+    return text(_TCA_KIND, leaf.value) + options
 
 
 def _u32(kind: int, value: int) -> bytes:
@@ -241,7 +245,3 @@ def _u32(kind: int, value: int) -> bytes:
 
 def _u64(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=Q", value))
-
-
-def _host32(payload: bytes | None) -> int:
-    return struct.unpack("=I", payload)[0] if payload is not None and len(payload) == 4 else 0

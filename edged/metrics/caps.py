@@ -29,7 +29,7 @@ def capped(figures: Figures) -> Iterator[Metric]:
     sums: Counter[tuple[str, str]] = Counter()
     for counter, value in figures.policies.items():
         if counter.verdict == SHAPED:
-            sums[counter.flow_class, counter.direction.value] += value.bytes
+            sums[counter.flow_class, counter.labels[1]] += value.bytes
     for labels, count in sums.items():
         octets.add_metric(labels, count)
     if figures.held:
@@ -59,6 +59,7 @@ def inspected(figures: Figures) -> Iterator[Metric]:
     if flows:
         yield classified
     if figures.caps.queues:
+        packets.add_metric(["", "uninspected"], figures.caps.uninspected)  # the rule does not tell which queue it would have been
         yield packets
 
 

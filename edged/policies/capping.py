@@ -52,7 +52,7 @@ from edged.ruleset.nodes import (
     Verdict,
 )
 from edged.ruleset.sets import AnySet, Holds, LiveSet
-from edged.ruleset.tree import SHAPED, Chain, Counter, Hook, Rule
+from edged.ruleset.tree import QUEUED, SHAPED, Chain, Counter, Hook, Rule
 
 CAPPED = (FlowClass.P2P, FlowClass.STREAMING, FlowClass.BULK)
 BY_CONTENT = (FlowClass.P2P, FlowClass.STREAMING)
@@ -64,6 +64,8 @@ SHAPE = Hook("postrouting", -150)  # nft's `mangle`, and ahead of source NAT: th
 # An inspector needs the first 8 packets with payload, 16 where a TLS hello or the head of an answer spans several; of TCP its
 # handshake and bare acknowledgements are among those counted.
 TCP_PACKETS, UDP_PACKETS = 24, 12
+
+QUEUED_PACKETS = Counter(POLICY, None, None, QUEUED)  # those that no worker saw are known by it alone
 
 REMEMBERED_SECONDS = 5
 
@@ -123,7 +125,7 @@ class Capping:
             Transport.UDP: (FlowPacketsBelow(UDP_PACKETS),),
         }
         asked = (
-            _rule(f"inspect.{transport.label}", (TransportIs(transport), *when), queue, origin)
+            _rule(f"inspect.{transport.label}", (TransportIs(transport), *when), queue, origin, QUEUED_PACKETS)
             for transport, when in young.items()
         )
         yield Chain("inspect", (_rule("inspect.done", (MarkIs(marks.inspected, 1),), Accept()), *asked), INSPECT)

@@ -19,9 +19,8 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
 )
-from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, Tree
+from edged.queueing.tree import LINE, ROOT, ClassId, Rate, Tree
 
 
 def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing: frozenset[ForeignRoot] = frozenset()) -> Plan:
@@ -47,16 +46,8 @@ def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing:
 
 
 def _additions(tree: Tree, device: ObservedDevice) -> Iterator[Addition]:
-    steps = [*_root(device), *_classes(tree, _classes_of(device))]
-    makes_leaves = tree.shaper.leaf is Leaf.PFIFO and any(isinstance(step, AddClass | RemoveLeaf) for step in steps)
-    if makes_leaves and device.queue_length != PFIFO_PACKETS:
-        # The leaves keep the length that they are made with, so the device can have its own again after. Where edged dies in
-        # between it stays short, which matters to nothing but qdiscs made later.
-        yield SetQueueLength(device.name, PFIFO_PACKETS)
-        yield from steps
-        yield SetQueueLength(device.name, device.queue_length)
-    else:
-        yield from steps
+    yield from _root(device)
+    yield from _classes(tree, _classes_of(device))
 
 
 def _root(device: ObservedDevice) -> Iterator[Addition]:
@@ -79,13 +70,12 @@ def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Additi
     for classid in sorted(shaper.classes, key=lambda each: each not in leased):
         found = there.get(classid)
         yield from _class(shaper.device, classid, LINE, shaper.rate(leased.get(classid, shaper.line)), found)
-        leaf = Leaf.PFIFO if found is None else found.leaf
+        leaf = None if found is None else found.leaf
         if leaf is shaper.leaf:
             continue
-        if leaf is not Leaf.PFIFO:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
+        if leaf is not None:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
             yield RemoveLeaf(shaper.device, classid)
-        if shaper.leaf is not Leaf.PFIFO:
-            yield AddLeaf(shaper.device, classid, shaper.leaf)
+        yield AddLeaf(shaper.device, classid, shaper.leaf)
 
 
 def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:

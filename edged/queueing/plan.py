@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from edged.queueing.observed import ForeignRoot
-from edged.queueing.tree import ClassId, OwnLeaf, Rate
-
-
-@dataclass(frozen=True, slots=True)
-class SetQueueLength:
-    """Set the device's txqueuelen; HTB's own leaves copy it when their class is made."""
-
-    device: str
-    packets: int
+from edged.queueing.tree import ClassId, Leaf, Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +51,12 @@ class AddLeaf:
 
     device: str
     classid: ClassId
-    leaf: OwnLeaf
+    leaf: Leaf
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveLeaf:
-    """Take a class's leaf away; HTB makes it a pfifo."""
+    """Take a class's leaf away; HTB gives it one of its own."""
 
     device: str
     classid: ClassId
@@ -85,7 +77,7 @@ class RemoveRoot:
     device: str
 
 
-Addition = SetQueueLength | AddRoot | ReplaceForeignRoot | AddClass | ChangeClass | AddLeaf | RemoveLeaf
+Addition = AddRoot | ReplaceForeignRoot | AddClass | ChangeClass | AddLeaf | RemoveLeaf
 Removal = RemoveClass | RemoveRoot
 Step = Addition | Removal
 
@@ -128,8 +120,6 @@ def summarize(steps: Iterable[Step]) -> tuple[str, ...]:
 def _summary(step: Step) -> str:
     """What all steps of this kind have in common."""
     match step:
-        case SetQueueLength(_, packets):
-            return f"txqueuelen {packets}"
         case AddRoot():
             return "add the root htb"
         case ReplaceForeignRoot(_, kind):
@@ -153,8 +143,6 @@ def _summary(step: Step) -> str:
 def describe(step: Step) -> str:
     """What people call the step."""
     match step:
-        case SetQueueLength(device, packets):
-            return f"{device}: txqueuelen {packets}"
         case AddRoot(device):
             return f"{device}: add the root htb"
         case ReplaceForeignRoot(device, kind):

@@ -16,7 +16,6 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
 )
 from edged.queueing.tree import (
@@ -24,21 +23,19 @@ from edged.queueing.tree import (
     DIRECT_PACKETS,
     FQ_CODEL_FLOWS,
     FQ_CODEL_PACKETS,
+    PFIFO_PACKETS,
     ROOT,
     Leaf,
-    OwnLeaf,
     Rate,
     Tree,
     leaf_handle,
 )
 
-USUAL_QUEUE_LENGTH = 1000  # DEFAULT_TX_QUEUE_LEN (net/core/dev.h)
-
 
 def render(trees: Iterable[Tree]) -> str:
     """The commands that make the trees on devices as the kernel sets them up."""
     trees = tuple(trees)
-    devices = [ObservedDevice(tree.shaper.device, USUAL_QUEUE_LENGTH, KernelDefault()) for tree in trees]
+    devices = [ObservedDevice(tree.shaper.device, KernelDefault()) for tree in trees]
     return "".join(f"{line}\n" for line in commands(diff(trees, devices).steps))
 
 
@@ -50,8 +47,6 @@ def commands(steps: Iterable[Step]) -> Iterator[str]:
 def command(step: Step) -> str:
     """The step as a command."""
     match step:
-        case SetQueueLength(device, packets):
-            return f"ip link set dev {device} txqueuelen {packets}"
         case AddRoot(device):
             return f"tc qdisc add dev {device} root handle {ROOT} htb default 0 direct_qlen {DIRECT_PACKETS}"
         case ReplaceForeignRoot(device, kind):
@@ -77,11 +72,13 @@ def _rate(rate: Rate) -> str:
     return f"rate {rate} ceil {rate} burst {rate.burst}b cburst {rate.burst}b quantum {rate.quantum}"
 
 
-def _leaf(leaf: OwnLeaf) -> str:
+def _leaf(leaf: Leaf) -> str:
     match leaf:
         case Leaf.CAKE:
             return f"cake besteffort memlimit {CAKE_BYTES}b"
         case Leaf.FQ_CODEL:
             return f"fq_codel limit {FQ_CODEL_PACKETS} flows {FQ_CODEL_FLOWS}"
+        case Leaf.PFIFO:
+            return f"pfifo limit {PFIFO_PACKETS}"
         case _:
             assert_never(leaf)

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Literal, assert_never
+from typing import assert_never
 
 MAJOR = 0xED
 LINE_MINOR = 1
@@ -23,8 +23,8 @@ MAX_POOL = 16_384  # 16 s to make; keeps the leaves' handles below 0x8000, where
 _LEAF_MAJOR = 0x1000  # the leaf of class ed:2 is 1002:
 _DEVICE = re.compile(r"[^\s/]{1,15}")  # dev_valid_name (net/core/dev.c)
 
-PFIFO_PACKETS = 100  # of 1514 bytes: 1.2 s at 1 Mbit/s; the usual txqueuelen of 1000 would be 12
-DIRECT_PACKETS = 1000  # what is given no class queues as on an untouched device; HTB would copy the short txqueuelen
+PFIFO_PACKETS = 100  # of 1514 bytes: 1.2 s at 1 Mbit/s; the usual txqueuelen of 1000, which HTB's own leaf has, would be 12
+DIRECT_PACKETS = 1000  # what is given no class queues as on a device as it usually is, whatever its txqueuelen
 FQ_CODEL_FLOWS = 64  # of one subscriber's one class; the kernel's default of 1024 takes 70 kB a leaf
 FQ_CODEL_PACKETS = 1000
 CAKE_BYTES = 4 << 20  # a cake without a rate of its own knows no bound (cake_reconfigure)
@@ -107,19 +107,20 @@ State = Idle | Rate
 
 
 class Leaf(Enum):
-    """What a class keeps its packets in, by the name of the qdisc."""
+    """What a class keeps its packets in, by the name of the qdisc.
+
+    Also the plain pfifo is one with a handle of its own: HTB's own leaf is as long as the device's txqueuelen, which is the
+    operator's, and to set it makes the device drop for a moment all that it is given (dev_qdisc_change_tx_queue_len).
+    """
 
     CAKE = "cake"
     FQ_CODEL = "fq_codel"
-    PFIFO = "pfifo"  # HTB's own, made with the class; as long as the device's txqueuelen then
+    PFIFO = "pfifo"
 
     @property
     def most(self) -> int:
         """The largest pool that it suits: each cake takes some 2 MB of memory (net/sched/sch_cake.c: 8 tins of 1024 flows)."""
         return 256 if self is Leaf.CAKE else MAX_POOL
-
-
-OwnLeaf = Literal[Leaf.CAKE, Leaf.FQ_CODEL]  # a qdisc with a handle of its own
 
 
 def best_leaf(available: frozenset[Leaf], pool: int) -> Leaf:
@@ -145,7 +146,7 @@ class Shaper:
     @property
     def classes(self) -> tuple[ClassId, ...]:
         """The pool, in order."""
-        return _classes(self.pool)
+        return pool_classes(self.pool)
 
     def __contains__(self, classid: ClassId) -> bool:
         return classid.major == MAJOR and _FIRST_MINOR <= classid.minor < _FIRST_MINOR + self.pool
@@ -166,7 +167,8 @@ class Shaper:
 
 
 @cache
-def _classes(count: int) -> tuple[ClassId, ...]:
+def pool_classes(count: int) -> tuple[ClassId, ...]:
+    """The classes of a pool of that size, in order."""
     return tuple(ClassId(MAJOR, minor) for minor in range(_FIRST_MINOR, _FIRST_MINOR + count))
 
 
@@ -194,5 +196,5 @@ class Tree:
 
 
 def leaf_handle(classid: ClassId) -> ClassId:
-    """The handle of the leaf of a class of the pool, where it has one of its own."""
+    """The handle of the leaf of a class of the pool."""
     return ClassId(_LEAF_MAJOR + classid.minor, 0)

@@ -13,7 +13,7 @@ from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
 from edged.queueing.diff import diff
 from edged.queueing.observed import ForeignRoot, KernelDefault, ObservedDevice, OurRoot
-from edged.queueing.plan import AddClass, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveRoot
+from edged.queueing.plan import AddClass, AddLeaf, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveLeaf, RemoveRoot
 from edged.queueing.render import render
 from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
 from tests.contract.queueing import DEVICES, FakeQueueing, LinuxQueueing, QueueingMachine
@@ -70,11 +70,12 @@ def test_a_fresh_device_has_the_kernels_default(machine: QueueingMachine) -> Non
     assert {each.root for each in machine.control.observe() if each.name in DEVICES} == {KernelDefault()}
 
 
-def test_leaves_are_short_and_the_device_has_its_own_length_again(machine: QueueingMachine) -> None:
-    before = device(machine.control, "lan0").queue_length
+def test_plain_leaves_are_short(machine: QueueingMachine) -> None:
     enforce(machine.control, Tree(LAN))
-    assert device(machine.control, "lan0").queue_length == before != PFIFO_PACKETS
-    assert machine.leaf_packets("lan0", LAN.classes[0]) == PFIFO_PACKETS
+    assert machine.leaf("lan0", LAN.classes[0]) == f"pfifo limit {PFIFO_PACKETS}"
+    # one that another release made, or whose leaf somebody took, has HTB's own
+    machine.control.apply((RemoveLeaf("lan0", LAN.classes[1]),))
+    assert enforce(machine.control, Tree(LAN)).steps == (AddLeaf("lan0", LAN.classes[1], Leaf.PFIFO),)
 
 
 def test_a_lease_is_one_change_and_so_is_its_end(machine: QueueingMachine) -> None:
