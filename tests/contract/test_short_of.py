@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.daemon.drift import Reason, Suspects
+from edged.daemon.drift import UNKNOWN, Reason
 from edged.kernel.events import LinkEvents, NftEvents
 from tests.contract.machines import LinuxMachine
 from tests.contract.parts import Parts, configurations
@@ -95,7 +95,9 @@ def test_lost_events_cost_the_culprits_name_and_no_repair(parts: Parts) -> None:
     parts.keeper.look()
     assert parts.in_force() is parts.one
     assert parts.keeper.state.repairs[Reason.TABLE_REMOVED] == 1
-    assert Suspects().between(0, parts.keeper.state.generation).name == "unknown"
+    last = parts.keeper.state.last_drift
+    assert last is not None
+    assert last.process == UNKNOWN
 
 
 @pytest.mark.promise(14)
