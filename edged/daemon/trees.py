@@ -14,8 +14,8 @@ from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
 from edged.policies.caps import Caps
 from edged.queueing.diff import diff
-from edged.queueing.observed import TrafficCapabilities
-from edged.queueing.plan import Addition, ChangeClass
+from edged.queueing.observed import ObservedDevice, TrafficCapabilities
+from edged.queueing.plan import Addition, ChangeClass, Plan
 from edged.queueing.tree import ClassId, Lease, Rate, Tree
 from edged.ruleset.nodes import Direction
 
@@ -34,6 +34,15 @@ class Work(NamedTuple):
     drops: int = 0
 
 
+class _Seen(NamedTuple):
+    """What was wanted and seen at a look at which nothing was to be done."""
+
+    ways: Ways
+    observed: tuple[ObservedDevice, ...]
+    leases: Leases
+    caps: Caps
+
+
 class Trees:
     """The trees of both directions; for one thread. `able` is what the kernel has, once it was asked."""
 
@@ -44,6 +53,7 @@ class Trees:
         self._line = line
         self._building: deque[Addition] = deque()
         self._made: frozenset[str] = frozenset()  # the devices whose trees are whole
+        self._in_order: _Seen | None = None
 
     @property
     def pools(self) -> Pools:
@@ -64,12 +74,16 @@ class Trees:
             self.able = self._traffic.capabilities()
         observed = self._traffic.observe()
         self.ways = ways(caps, gateway, self.able, observed, self._line)
+        seen = _Seen(self.ways, observed, {direction: tuple(each) for direction, each in leases.items()}, caps)
+        if seen == self._in_order:
+            return
         plan = diff(self._wanted(leases), observed, replaced(caps, observed))
         self._traffic.apply(plan.removals)
         unmade = {step.device for step in plan.additions if not isinstance(step, ChangeClass)}
         self._traffic.apply(step for step in plan.additions if step.device not in unmade)
         self._building = deque(step for step in plan.additions if step.device in unmade)
         self._made = frozenset({shaper.device for each in self.ways.values() for shaper in each.shapers} - unmade)
+        self._in_order = seen if plan == Plan() else None
 
     def build(self) -> bool:
         """Some of the steps that are missing; whether they were the last ones, so that it is time to look. Raises KernelError."""
@@ -93,7 +107,9 @@ class Trees:
             except KernelError as error:
                 _log.warning("%s; the tree of %s is looked at anew", error, device)
                 gone.add(device)
-        self._made -= gone
+        if gone:
+            self._made -= gone
+            self._in_order = None
         return not gone
 
     def work(self) -> dict[Direction, dict[ClassId, Work]]:
@@ -102,7 +118,7 @@ class Trees:
 
     def release(self) -> tuple[str, ...]:
         """Take every tree of ours away; the devices that they were on. Raises KernelError."""
-        self.ways, self._made = {}, frozenset()
+        self.ways, self._made, self._in_order = {}, frozenset(), None
         self._building.clear()
         removals = diff((), self._traffic.observe()).removals
         self._traffic.apply(removals)

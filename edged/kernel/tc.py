@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from edged.errors import KernelError
@@ -138,7 +139,7 @@ class LinuxTrafficControl:
             return ForeignRoot(device, root.kind)
         classes = map(decode_class, self._route.dump(GETTCLASS, of_root(root.ifindex)))
         found = (_observed(each, leaves.get((root.ifindex, each.leaf))) for each in classes if each is not None)
-        return OurRoot(tuple(sorted(found, key=lambda each: each.classid)))
+        return OurRoot(tuple(sorted(found, key=lambda each: each.classid.handle)))
 
 
 def no_such_device(step: Step) -> KernelError:
@@ -147,6 +148,7 @@ def no_such_device(step: Step) -> KernelError:
     return KernelError(f"{label}: there is no such device; nothing was changed", errno=errno.ENODEV, label=label)
 
 
+@lru_cache(maxsize=1 << 15)
 def _observed(found: Class, kind: str | None) -> ObservedClass:
     """Without a qdisc at its handle the leaf is HTB's own, which no dump shows."""
     leaf = Leaf.PFIFO if kind is None else next((each for each in (Leaf.CAKE, Leaf.FQ_CODEL) if each.value == kind), None)

@@ -169,7 +169,18 @@ def htb_default(options: bytes) -> int | None:
 
 
 def decode_class(body: bytes | memoryview) -> Class | None:
-    """A class; None where it is not one of an HTB."""
+    """A class; None where it is not one of an HTB. What comes behind its options, its statistics, is not looked at."""
+    end = TCMSG.size
+    while end + 4 <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, end)
+        end += max(4, (length + 3) & ~3)
+        if kind & _KIND == _TCA_OPTIONS:
+            break
+    return _class_in(bytes(body[:end]))
+
+
+@lru_cache(maxsize=1 << 15)  # thousands of classes are looked at every few seconds, and few of them have changed
+def _class_in(body: bytes) -> Class | None:
     _, _, handle, _, leaf = TCMSG.unpack_from(body)
     options = parse(parse(body[TCMSG.size :]).get(_TCA_OPTIONS, b""))
     parms = options.get(_HTB_PARMS, b"")

@@ -18,7 +18,6 @@ from edged.errors import EdgedError
 from edged.lists.book import Health
 from edged.metrics.caps import capped, inspected, subscribers
 from edged.metrics.figures import Figures
-from edged.ruleset.tree import SHAPED
 from edged.sources.parsed import Reason
 
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
@@ -115,8 +114,6 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     )
     octets = CounterMetricFamily("edged_policy_bytes", "Their bytes, from the network header on.", labels=_POLICY_LABELS)
     for counter, value in over_classes(figures.policies).items():
-        if counter.verdict == SHAPED:
-            continue
         labels = [counter.policy, counter.direction.value, counter.family.label, counter.verdict]
         packets.add_metric(labels, value.packets)
         octets.add_metric(labels, value.bytes)

@@ -44,6 +44,10 @@ class ClassId:
         if not (0 < self.major <= 0xFFFF and 0 <= self.minor <= 0xFFFF):
             raise ValueError(f"not a handle: {self.major:x}:{self.minor:x}")
 
+    def __hash__(self) -> int:
+        """Of the handle, for classes are looked up by the thousand."""
+        return self.major << 16 | self.minor
+
     @classmethod
     def of(cls, handle: int) -> ClassId:
         """The handle as the kernel and skb->priority have it. Raises ValueError where its major number is 0."""

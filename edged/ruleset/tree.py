@@ -32,9 +32,6 @@ _ON = Continue()
 _HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: Holds.LIMIT, Remember: Holds.NOTHING}
 
 
-SHAPED = "shape"  # the verdict on a packet that is not stopped, but put into its subscriber's tc class
-
-
 @dataclass(frozen=True, slots=True)
 class Counter:
     """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics."""
@@ -42,7 +39,7 @@ class Counter:
     policy: str
     direction: Direction
     family: Family
-    verdict: str  # drop | reject | observe | SHAPED
+    verdict: str  # drop | reject | observe
     flow_class: str = ""  # of a policy that has several classes
 
     @property

@@ -27,8 +27,8 @@ MEGABIT = 1_000_000
 WANTED = Wanted(sustained=8 * MEGABIT, lasting=3.0)
 ABOVE, BELOW = 16 * MEGABIT, 4 * MEGABIT
 PATIENCE = 10.0  # seconds, on a busy machine
-FIELD = MarkFields().flow_class
-LARGE, BULK = in_field(FIELD, FlowClass.LARGE), in_field(FIELD, FlowClass.BULK)
+FIELD, LARGE = MarkFields().class_and_weight, MarkFields().heavy
+BULK = in_field(FIELD, FlowClass.BULK)
 
 
 class Ends(NamedTuple):
