@@ -17,6 +17,7 @@ from edged.kernel.tcmessages import (
     TCMSG,
     Class,
     Qdisc,
+    bfifo_limit,
     decode_class,
     decode_link,
     decode_qdisc,
@@ -39,6 +40,8 @@ from edged.queueing.observed import (
 )
 from edged.queueing.plan import Step, describe
 from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
+
+_OWN = (Leaf.CAKE, Leaf.FQ_CODEL, Leaf.BFIFO)
 
 
 class TrafficControl(Protocol):
@@ -77,20 +80,20 @@ class LinuxTrafficControl:
 
     def capabilities(self) -> TrafficCapabilities:
         """Probe; changes nothing, and may load modules as the real qdisc would. Raises KernelError."""
-        leaves = {Leaf.PFIFO, *(leaf for leaf in (Leaf.CAKE, Leaf.FQ_CODEL) if self._has(leaf.value))}
+        leaves = {Leaf.PFIFO, *(leaf for leaf in _OWN if self._has(leaf.value))}
         return TrafficCapabilities(self._has("htb"), frozenset(leaves))
 
     def observe(self) -> tuple[ObservedDevice, ...]:
         """Every device with its root, and the classes of those that are ours. Raises KernelError."""
         links = [decode_link(body) for body in self._route.dump(GETLINK, bytes(IFINFO_SIZE))]
         roots: dict[int, Qdisc] = {}
-        leaves: dict[tuple[int, int], str] = {}
+        leaves: dict[tuple[int, int], Qdisc] = {}
         for body in self._route.dump(GETQDISC, bytes(TCMSG.size)):
             qdisc = decode_qdisc(body)
             if qdisc.parent is None:
                 roots[qdisc.ifindex] = qdisc
             elif qdisc.handle:
-                leaves[qdisc.ifindex, qdisc.handle] = qdisc.kind
+                leaves[qdisc.ifindex, qdisc.handle] = qdisc
         return tuple(
             ObservedDevice(link.name, link.queue_length, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links
         )
@@ -131,7 +134,7 @@ class LinuxTrafficControl:
         found = self._route.ask(GETLINK, link_named(device))
         return None if found is None else decode_link(found).ifindex
 
-    def _root(self, device: str, root: Qdisc | None, leaves: dict[tuple[int, int], str]) -> Root:
+    def _root(self, device: str, root: Qdisc | None, leaves: dict[tuple[int, int], Qdisc]) -> Root:
         if root is None or root.handle == 0:  # the handle of what the kernel attached by itself (attach_one_default_qdisc)
             return KernelDefault()
         # HTB has no operation that changes its default, so a root of our handle with another default was never ours
@@ -149,7 +152,8 @@ def no_such_device(step: Step) -> KernelError:
 
 
 @lru_cache(maxsize=1 << 15)
-def _observed(found: Class, kind: str | None) -> ObservedClass:
+def _observed(found: Class, kept: Qdisc | None) -> ObservedClass:
     """Without a qdisc at its handle the leaf is HTB's own, which no dump shows."""
-    leaf = Leaf.PFIFO if kind is None else next((each for each in (Leaf.CAKE, Leaf.FQ_CODEL) if each.value == kind), None)
-    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), leaf)
+    leaf = Leaf.PFIFO if kept is None else next((each for each in _OWN if each.value == kept.kind), None)
+    limit = bfifo_limit(kept.options) if kept is not None and leaf is Leaf.BFIFO else 0
+    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), leaf, limit)

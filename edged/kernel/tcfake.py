@@ -46,6 +46,7 @@ class FakeClass:
     leaf: Leaf
     leaf_packets: int
     use: ClassUse
+    limit: int = 0
 
 
 @dataclass(slots=True)
@@ -138,12 +139,12 @@ class FakeTrafficControl:
         match step:
             case ChangeClass(_, _, rate):
                 found.rate = rate
-            case AddLeaf(_, _, leaf):
-                return self._graft(found, leaf)
+            case AddLeaf(_, _, leaf, limit):
+                return self._graft(found, leaf, limit)
             case RemoveLeaf() if found.leaf is Leaf.PFIFO:
                 return errno.ENOENT
             case RemoveLeaf():
-                found.leaf, found.leaf_packets = Leaf.PFIFO, device.queue_length
+                found.leaf, found.leaf_packets, found.limit = Leaf.PFIFO, device.queue_length, 0
             case RemoveClass() if any(each.parent == step.classid for each in classes.values()):
                 return errno.EBUSY
             case RemoveClass():
@@ -152,12 +153,12 @@ class FakeTrafficControl:
                 assert_never(step)
         return 0
 
-    def _graft(self, found: FakeClass, leaf: OwnLeaf) -> int:
+    def _graft(self, found: FakeClass, leaf: OwnLeaf, limit: int) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
         if found.leaf not in {Leaf.PFIFO, leaf}:
             return errno.EINVAL
-        found.leaf = leaf
+        found.leaf, found.limit = leaf, limit
         return 0
 
 
@@ -166,5 +167,7 @@ def _observed(name: str, device: FakeDevice) -> ObservedDevice:
         return ObservedDevice(name, device.queue_length, ForeignRoot(name, device.foreign))
     if device.classes is None:
         return ObservedDevice(name, device.queue_length, KernelDefault())
-    classes = (ObservedClass(classid, each.rate, each.rate, each.leaf) for classid, each in sorted(device.classes.items()))
+    classes = (
+        ObservedClass(classid, each.rate, each.rate, each.leaf, each.limit) for classid, each in sorted(device.classes.items())
+    )
     return ObservedDevice(name, device.queue_length, OurRoot(tuple(classes)))

@@ -113,10 +113,10 @@ def encode(step: Step, index: int) -> Request:
             return Request(NEWTCLASS, create | uapi.NLM_F_EXCL, _tc(index, classid.handle, parent.handle) + _htb_class(rate))
         case ChangeClass(_, classid, rate):
             return Request(NEWTCLASS, 0, _tc(index, classid.handle, 0) + _htb_class(rate))
-        case AddLeaf(_, classid, leaf):
-            return Request(
-                NEWQDISC, create | _NLM_F_REPLACE, _tc(index, leaf_handle(classid).handle, classid.handle) + _leaf(leaf)
-            )
+        case AddLeaf(_, classid, leaf, limit):
+            # where that leaf is there already it is changed in place, with what waits in it (tc_modify_qdisc)
+            where = _tc(index, leaf_handle(classid).handle, classid.handle)
+            return Request(NEWQDISC, create | _NLM_F_REPLACE, where + _leaf(leaf, limit))
         case RemoveLeaf(_, classid):
             return Request(DELQDISC, 0, _tc(index, 0, classid.handle))
         case RemoveClass(_, classid):
@@ -130,9 +130,16 @@ def encode(step: Step, index: int) -> Request:
 def trial(kind: str) -> Request:
     """A root for the loopback device that no kernel makes: ENOENT where it has no such qdisc, another errno where it has.
 
-    HTB refuses to be without options (htb_init); of the others each first option of three bytes is too short for a number.
+    HTB refuses to be without options (htb_init), and a bfifo those of three bytes (fifo_init); of the others each first option
+    of three bytes is too short for a number.
     """
-    broken = b"" if kind == "htb" else nest(_TCA_OPTIONS, *(attribute(number, bytes(3)) for number in (2, 5, 10)))
+    match kind:
+        case "htb":
+            broken = b""
+        case "bfifo":
+            broken = attribute(_TCA_OPTIONS, bytes(3))
+        case _:
+            broken = nest(_TCA_OPTIONS, *(attribute(number, bytes(3)) for number in (2, 5, 10)))
     body = _tc(_LOOPBACK, ROOT.handle, _TC_H_ROOT) + text(_TCA_KIND, kind) + broken
     return Request(NEWQDISC, uapi.NLM_F_CREATE | _NLM_F_REPLACE, body)
 
@@ -155,7 +162,12 @@ def decode_link(body: bytes | memoryview) -> Link:
 
 
 def decode_qdisc(body: bytes | memoryview) -> Qdisc:
-    """A qdisc."""
+    """A qdisc. As of a class, what comes behind its options is not looked at."""
+    return _qdisc_in(_up_to_options(body))
+
+
+@lru_cache(maxsize=1 << 15)
+def _qdisc_in(body: bytes) -> Qdisc:
     _, index, handle, parent, _ = TCMSG.unpack_from(body)
     fields = parse(body[TCMSG.size :])
     where = None if parent == _TC_H_ROOT else parent
@@ -168,15 +180,24 @@ def htb_default(options: bytes) -> int | None:
     return _HTB_GLOB.unpack_from(glob)[2] if len(glob) >= _HTB_GLOB.size else None
 
 
-def decode_class(body: bytes | memoryview) -> Class | None:
-    """A class; None where it is not one of an HTB. What comes behind its options, its statistics, is not looked at."""
+def _up_to_options(body: bytes | memoryview) -> bytes:
     end = TCMSG.size
     while end + 4 <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, end)
         end += max(4, (length + 3) & ~3)
         if kind & _KIND == _TCA_OPTIONS:
             break
-    return _class_in(bytes(body[:end]))
+    return bytes(body[:end])
+
+
+def bfifo_limit(options: bytes) -> int:
+    """The bytes that a bfifo holds (struct tc_fifo_qopt)."""
+    return _host32(options)
+
+
+def decode_class(body: bytes | memoryview) -> Class | None:
+    """A class; None where it is not one of an HTB. What comes behind its options, its statistics, is not looked at."""
+    return _class_in(_up_to_options(body))
 
 
 @lru_cache(maxsize=1 << 15)  # thousands of classes are looked at every few seconds, and few of them have changed
@@ -235,8 +256,11 @@ def _htb_class(rate: Rate) -> bytes:
     return text(_TCA_KIND, "htb") + nest(_TCA_OPTIONS, parms, wide)
 
 
-def _leaf(leaf: OwnLeaf) -> bytes:
+@lru_cache(maxsize=4096)
+def _leaf(leaf: OwnLeaf, limit: int) -> bytes:
     match leaf:
+        case Leaf.BFIFO:
+            return text(_TCA_KIND, leaf.value) + _u32(_TCA_OPTIONS, limit)
         case Leaf.CAKE:
             options = _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES)
         case Leaf.FQ_CODEL:

@@ -21,7 +21,7 @@ from edged.queueing.plan import (
     ReplaceForeignRoot,
     SetQueueLength,
 )
-from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, Tree
+from edged.queueing.tree import IDLE, LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, Shaper, State, Tree
 
 
 def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing: frozenset[ForeignRoot] = frozenset()) -> Plan:
@@ -76,15 +76,29 @@ def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Additi
     leased = {lease.classid: lease.rate for lease in tree.leases}
     yield from _class(shaper.device, LINE, ROOT, shaper.line, there.get(LINE))
     for classid in shaper.classes:
-        found = there.get(classid)
-        yield from _class(shaper.device, classid, LINE, shaper.rate(leased.get(classid, shaper.line)), found)
+        found, state = there.get(classid), leased.get(classid, IDLE)
+        yield from _class(shaper.device, classid, LINE, shaper.rate(state), found)
         leaf = Leaf.PFIFO if found is None else found.leaf
         if leaf is shaper.leaf:
+            if found is not None and found.limit != shaper.limit(state):
+                yield from leaf_of(shaper, classid, state)
             continue
         if leaf is not Leaf.PFIFO:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
             yield RemoveLeaf(shaper.device, classid)
-        if shaper.leaf is not Leaf.PFIFO:
-            yield AddLeaf(shaper.device, classid, shaper.leaf)
+        yield from leaf_of(shaper, classid, state)
+
+
+def change(shaper: Shaper, classid: ClassId, state: State) -> Iterator[Addition]:
+    """Give a class of the pool a state."""
+    yield ChangeClass(shaper.device, classid, shaper.rate(state))
+    if shaper.leaf is Leaf.BFIFO:
+        yield from leaf_of(shaper, classid, state)
+
+
+def leaf_of(shaper: Shaper, classid: ClassId, state: State) -> Iterator[AddLeaf]:
+    """Give a class in that state its leaf, where that is not HTB's own."""
+    if shaper.leaf is not Leaf.PFIFO:
+        yield AddLeaf(shaper.device, classid, shaper.leaf, shaper.limit(state))
 
 
 def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:

@@ -39,6 +39,7 @@ class ObservedClass(NamedTuple):
     rate: Rate
     ceil: Rate
     leaf: Leaf | None  # None: a qdisc that edged does not make
+    limit: int = 0  # of a BFIFO, in bytes
 
 
 @dataclass(frozen=True, slots=True)

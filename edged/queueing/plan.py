@@ -55,11 +55,12 @@ class ChangeClass:
 
 @dataclass(frozen=True, slots=True)
 class AddLeaf:
-    """Give a class a leaf in place of the one it has."""
+    """Give a class a leaf in place of HTB's own, or the leaf that it has another limit: bytes, 0 where it has none."""
 
     device: str
     classid: ClassId
     leaf: OwnLeaf
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _summary(step: Step) -> str:
         case ChangeClass():
             return "change a class"
         case AddLeaf(_, _, leaf):
-            return f"add a leaf {leaf.value}"
+            return f"give a leaf {leaf.value}"
         case RemoveLeaf():
             return "remove a leaf"
         case RemoveClass():
@@ -164,7 +165,7 @@ def describe(step: Step) -> str:
         case ChangeClass(device, classid, rate):
             return f"{device}: change class {classid} to {rate}"
         case AddLeaf(device, classid, leaf):
-            return f"{device}: add leaf {leaf.value} to class {classid}"
+            return f"{device}: give class {classid} the leaf {leaf.value}"
         case RemoveLeaf(device, classid):
             return f"{device}: remove the leaf of class {classid}"
         case RemoveClass(device, classid):

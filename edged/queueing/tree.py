@@ -27,6 +27,9 @@ PFIFO_PACKETS = 100  # of 1514 bytes: 1.2 s at 1 Mbit/s; the usual txqueuelen of
 DIRECT_PACKETS = 1000  # what is given no class queues as on an untouched device; HTB would copy the short txqueuelen
 FQ_CODEL_FLOWS = 64  # of one subscriber's one class; the kernel's default of 1024 takes 70 kB a leaf
 FQ_CODEL_PACKETS = 1000
+# A limit in packets is none in time where a packet is up to 64 KiB (GSO): 100 of those are 52 s at 1 Mbit/s. Of bytes one such
+# packet, counted with a header a segment, and some frames must fit, or HTB would pass nothing of a host that sends by GSO.
+BFIFO_MS, BFIFO_LEAST = 150, 80_000
 CAKE_BYTES = 4 << 20  # a cake without a rate of its own knows no bound (cake_reconfigure)
 
 _FRAME = 1514  # a full Ethernet frame, as qdiscs count it: without its checksum
@@ -90,6 +93,11 @@ class Rate:
         return max(self.octets // 100, 2 * _FRAME)
 
     @property
+    def queue(self) -> int:
+        """Bytes that may wait, where they are bounded: BFIFO_MS of the rate, and one GSO packet at least."""
+        return min(max(self.octets * BFIFO_MS // 1000, BFIFO_LEAST), 0xFFFF_FFFF)
+
+    @property
     def quantum(self) -> int:
         """Bytes that a class sends before its neighbour's turn: within the bounds that the kernel does not warn of."""
         return min(self.burst, 200_000)
@@ -115,6 +123,7 @@ class Leaf(Enum):
 
     CAKE = "cake"
     FQ_CODEL = "fq_codel"
+    BFIFO = "bfifo"  # one queue, bounded in bytes by the class's rate
     PFIFO = "pfifo"  # HTB's own, made with the class; as long as the device's txqueuelen then
 
     @property
@@ -123,7 +132,7 @@ class Leaf(Enum):
         return 256 if self is Leaf.CAKE else MAX_POOL
 
 
-OwnLeaf = Literal[Leaf.CAKE, Leaf.FQ_CODEL]  # a qdisc with a handle of its own
+OwnLeaf = Literal[Leaf.CAKE, Leaf.FQ_CODEL, Leaf.BFIFO]  # a qdisc with a handle of its own
 
 
 def best_leaf(available: frozenset[Leaf], pool: int) -> Leaf:
@@ -163,6 +172,10 @@ class Shaper:
                 return min(state, self.line)
             case _:
                 assert_never(state)
+
+    def limit(self, state: State) -> int:
+        """The bytes that the leaf of a class in this state holds; 0 where it goes by something else."""
+        return self.rate(state).queue if self.leaf is Leaf.BFIFO else 0
 
     def state(self, rate: Rate) -> State:
         """The state of a class that has this rate: a cap that the line itself keeps is none."""

@@ -11,11 +11,11 @@ import pytest
 
 from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
-from edged.queueing.diff import diff
+from edged.queueing.diff import change, diff
 from edged.queueing.observed import ForeignRoot, KernelDefault, ObservedDevice, OurRoot
-from edged.queueing.plan import AddClass, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveRoot
+from edged.queueing.plan import AddClass, AddLeaf, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveRoot
 from edged.queueing.render import render
-from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
+from edged.queueing.tree import IDLE, LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
 from tests.contract.queueing import DEVICES, FakeQueueing, LinuxQueueing, QueueingMachine
 from tests.tiers import missing_for_namespaces, require
 
@@ -84,6 +84,17 @@ def test_a_lease_is_one_change_and_so_is_its_end(machine: QueueingMachine) -> No
     assert enforce(machine.control, Tree(LAN)).steps == (ChangeClass("lan0", LAN.classes[7], LAN.line),)
 
 
+def test_with_a_queue_of_bytes_a_lease_changes_its_bound_too(machine: QueueingMachine) -> None:
+    shaper = replace(LAN, leaf=Leaf.BFIFO)
+    classid = shaper.classes[7]
+    enforce(machine.control, Tree(shaper))
+    for leases, rate in (((Lease(classid, MBIT),), MBIT), ((), LAN.line)):
+        changed = (ChangeClass("lan0", classid, rate), AddLeaf("lan0", classid, Leaf.BFIFO, rate.queue))
+        assert enforce(machine.control, Tree(shaper, leases)).steps == changed
+        assert diff([Tree(shaper, leases)], machine.control.observe()) == Plan()
+        assert changed == tuple(change(shaper, classid, leases[0].rate if leases else IDLE))
+
+
 def test_a_pool_grows_and_shrinks_in_place(machine: QueueingMachine) -> None:
     enforce(machine.control, Tree(LAN))
     for size in (25, 2):
@@ -102,7 +113,7 @@ def test_a_leaf_gives_way_to_one_of_another_kind(machine: QueueingMachine) -> No
         assert diff((desired,), machine.control.observe()) == Plan()
 
 
-@pytest.mark.parametrize("leaf", [Leaf.CAKE, Leaf.FQ_CODEL])
+@pytest.mark.parametrize("leaf", [Leaf.CAKE, Leaf.FQ_CODEL, Leaf.BFIFO])
 def test_leaves_are_given_kept_and_taken_back(machine: QueueingMachine, leaf: Leaf) -> None:
     if leaf not in machine.control.capabilities().leaves:
         pytest.skip(f"this kernel has no {leaf.value}: Debian's stock kernel has")
