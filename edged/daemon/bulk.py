@@ -47,7 +47,7 @@ class BulkWatch:
                 self._sample(configuration.site().marks, self._terms)
         except (KernelError, OSError) as error:
             if str(error) != self.trouble:
-                _log.error("bulk transfers are not found: %s", error)
+                _log.error("the marks of flows are not looked after, and bulk transfers not found: %s", error)
             self.trouble = str(error)
         else:
             self.trouble = ""
