@@ -12,7 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edged.inspectors.board import Board, Word
 from edged.inspectors.order import order_of
-from edged.inspectors.queue import LARGEST, Queue, waiting_in
+from edged.inspectors.queue import Queue
+from edged.inspectors.verdicts import Verdicts
+from edged.inspectors.wire import LARGEST, waiting_in
+
+AT_ONCE = 16  # packets that are accepted by one system call, as the inspecting one does
 
 
 def main() -> None:
@@ -22,17 +26,20 @@ def main() -> None:
     words = Board(order.board).words
     waits = select.poll()
     waits.register(queue.socket, select.POLLIN)
+    verdicts = Verdicts(queue)
     while True:
         words[Word.BEAT] = monotonic_ns()
         try:
-            waiting = waiting_in(queue.socket.recv(LARGEST, socket.MSG_DONTWAIT))
+            for _ in range(AT_ONCE):
+                waiting = waiting_in(queue.socket.recv(LARGEST, socket.MSG_DONTWAIT))
+                if waiting:
+                    verdicts.accept(waiting.number)
+                    words[Word.LAST] = waiting.number
+                    words[Word.UNDECIDED] += 1
+            verdicts.tell()
         except BlockingIOError:
+            verdicts.tell()
             waits.poll(250)
-            continue
-        if waiting:
-            words[Word.LAST] = waiting.number
-            queue.accept(waiting.number)
-            words[Word.UNDECIDED] += 1
 
 
 if __name__ == "__main__":

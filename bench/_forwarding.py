@@ -113,7 +113,11 @@ class Router:
     def __init__(self, netns: str) -> None:
         self._argv = ["ip", "netns", "exec", netns]
 
-    def run(self, *argv: str, given: str | None = None) -> str:
+    def run(self, *argv: str, given: str | None = None) -> None:
+        """A command in the router; raises CalledProcessError."""
+        self.ask(*argv, given=given)
+
+    def ask(self, *argv: str, given: str | None = None) -> str:
         """What a command in the router says; raises CalledProcessError."""
         return subprocess.run([*self._argv, *argv], input=given, text=True, check=True, capture_output=True).stdout
 

@@ -116,7 +116,7 @@ class Gateway:
         enforce(self._kernel, None, time.time)
         self._books += 1
         store = ListStore(self._folder / f"state{self._books}")
-        self._book = ListBook(store, SystemClock(), lambda each: inside(self.netns, lambda: tuple(protected(each))))
+        self._book = ListBook(store, SystemClock(), lambda each: inside(self.netns, lambda: tuple(protected(each, ()))))
         rest()
 
     def take(self) -> Configuration:

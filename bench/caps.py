@@ -172,7 +172,7 @@ class Gateway:
         """How many of the packets of `_fire` are given a class."""
         self._router.load_nft(_CLASSED)
         self._fire()
-        listed = self._router.run("nft", "-j", "list", "counter", "inet", "classed", "given")
+        listed = self._router.ask("nft", "-j", "list", "counter", "inet", "classed", "given")
         self._router.run("nft", "delete", "table", "inet", "classed")
         [count] = [each["counter"]["packets"] for each in json.loads(listed)["nftables"] if "counter" in each]
         return int(count)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from edged.errors import KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
+from edged.ruleset.observed import Observed
 from edged.ruleset.plan import Desired, Plan, Step
 from edged.ruleset.stages import stages
 
@@ -23,16 +24,17 @@ class Enforced:
     generation: int
 
 
-def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float]) -> Enforced:
+def enforce(kernel: Kernel, desired: Desired | None, clock: Callable[[], float], *, seen: Observed | None = None) -> Enforced:
     """Make the kernel hold what is desired (None: nothing of edged) and verify it; where nothing is to do, nothing is written.
 
+    `seen` is what the caller has just observed, so that a repair begins at once; where it is no longer so, nothing is lost.
     Raises TableHeld where another process owns the table, KernelError where the kernel refuses or does not come to rest; each
     batch is atomic, so the policy that held before a refused one still holds. Dying between two batches leaves it too, with
     new sets beside it that nothing refers to yet; the next call goes on from there.
     """
     done: tuple[Plan, ...] = ()
     for _ in range(ATTEMPTS):
-        observed = kernel.observe()
+        observed, seen = seen or kernel.observe(), None
         plan = diff(desired, observed)
         if not plan:
             return Enforced(_joined(done, plan), observed.generation)

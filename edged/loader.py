@@ -17,6 +17,7 @@ from edged.addresses import Family
 from edged.config.document import Document, read_document
 from edged.config.files import LARGEST_TABLE, DiskFiles, Files, TooLarge, Unreadable, shown_path
 from edged.config.gateway import EdgedFile, PoolName
+from edged.config.metrics import Metrics
 from edged.config.problem import Finding, InvalidConfiguration, Problem, Severity
 from edged.config.review import review
 from edged.config.scalars import Loading
@@ -65,6 +66,7 @@ class _Load:
         if edged is not None:
             self.review(document, edged, policies)
             self.review_rows(rows, edged, document)
+            self.review_credentials(edged.metrics, document)
         if edged is None or any(problem.severity is Severity.ERROR for problem in self.problems):
             raise self.invalid()
         lengths = {Family.IPV4: edged.subscriber_prefix.ipv4, Family.IPV6: edged.subscriber_prefix.ipv6}
@@ -149,6 +151,16 @@ class _Load:
             line = rows.row_with(outside[0]).line
             name = self.name(edged.subscribers)
             self.problems.append(Problem(name, line, 1, "prefixes", message, Severity.WARNING))
+
+    def review_credentials(self, metrics: Metrics, document: Document) -> None:
+        """Note what is wrong with the metrics page's certificates and passwords, of which a stored configuration has none."""
+        if not self.files.has_secrets() or (metrics.tls is None and metrics.basic_auth_users_file is None):
+            return
+        from edged.credentials.review import review as review_credentials  # noqa: PLC0415  OpenSSL, for those who use it
+
+        if metrics.basic_auth_users_file is not None:
+            self.name(metrics.basic_auth_users_file)
+        self.add(review_credentials(metrics, document, self.path.parent, self.loading.now))
 
     def rule_files(self, document: Document, edged: EdgedFile | None) -> Iterator[Path]:
         """The files of the rules folder; where edged.yaml is wrong elsewhere, its `rules` is used still."""

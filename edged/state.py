@@ -3,7 +3,8 @@
     last-good.json   every file of the configuration that was last in force and confirmed, so that a broken file at boot never
                      means "no policy"
     confirm.json     a change that waits for `edged confirm`
-    rejected.json    the change that was rolled back: its files may still lie there, and a restart must not bring it back
+    rejected.json    the change that was rolled back, or that the lock-out guard refused: its files may still lie there, and a
+                     restart, when nobody is logged in, must not bring it
 
 Each file is written beside its name and renamed over it, so that at any moment the old or the new one is there, whole. They
 hold the operator's configuration, hence 0600. Every failure is an EdgedError that names the file and says what still holds.
@@ -90,8 +91,12 @@ class StateFolder:
         stored = self._read_stored()
         if stored is None:
             return None
-        content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
-        return load(Path(stored["path"]), now=datetime.fromtimestamp(stored["saved"], UTC), files=StoredFiles(content))
+        try:
+            content = {Path(path): text.encode(errors="surrogateescape") for path, text in stored["files"].items()}
+            saved = datetime.fromtimestamp(stored["saved"], UTC)
+        except (ValueError, OverflowError, OSError) as error:  # what no file can hold, and a moment that no calendar has
+            raise self._damaged(_LAST_GOOD, str(error)) from error
+        return load(Path(stored["path"]), now=saved, files=StoredFiles(content))
 
     def _is_kept(self, wanted: Mapping[str, Any]) -> bool:
         try:
@@ -125,7 +130,7 @@ class StateFolder:
             return None
         try:
             return Pending(str(stored["boot_id"]), float(stored["deadline"]), str(stored["digest"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._damaged(_CONFIRM, f"{type(error).__name__}: {error}") from error
 
     def waits(self) -> bool:
@@ -152,6 +157,10 @@ class StateFolder:
             return True
         return False
 
+    def refuse(self, content: str) -> None:
+        """The lock-out guard refused files of that digest, and a start refuses them too."""
+        self._write(_REJECTED, {"digest": content}, "that the files were refused; the next start takes them")
+
     def abandon(self) -> bool:
         """The change goes with the whole policy: a start goes back to what was good before it, or else takes the files."""
         try:
@@ -161,7 +170,7 @@ class StateFolder:
         return self.end_confirm() if good is None else self.reject()
 
     def rejected(self) -> str | None:
-        """The digest of the files that were rolled back, until others are kept as good."""
+        """The digest of the files that were rolled back or refused, until others are kept as good."""
         stored = self._read(_REJECTED)
         return str(stored.get("digest")) if stored else None
 
@@ -196,7 +205,7 @@ class StateFolder:
             return None
         except OSError as error:
             raise EdgedError(f"cannot read {self.path / name}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(name, str(error)) from error
         if not isinstance(stored, dict):
             raise self._damaged(name, "not an object")

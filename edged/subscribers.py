@@ -106,10 +106,12 @@ class Subscribers:
     rows: Rows = field(default_factory=Rows)
     default_lengths: Mapping[Family, int] = field(default_factory=lambda: DEFAULT_LENGTHS)
     _segments: Mapping[Family, _Segments] = field(init=False, repr=False, compare=False)
+    _by_plan: Mapping[str | None, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         cut = {family: _cut(family, _ordered(self.rows, family)) for family in Family}
         object.__setattr__(self, "_segments", cut)
+        object.__setattr__(self, "_by_plan", Counter(self.rows.plans))  # each scrape asks for it
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,7 +147,7 @@ class Subscribers:
 
     def count_by_plan(self) -> Mapping[str | None, int]:
         """How many rows each plan has, and under None how many have none; only what occurs."""
-        return Counter(self.rows.plans)
+        return self._by_plan
 
     def _owner(self, family: Family, address: int) -> int:
         firsts, owners = self._segments[family]

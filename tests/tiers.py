@@ -14,15 +14,19 @@ from typing import NoReturn
 
 import pytest
 
+from tests.systemd.cgroups import hierarchies
+
 TIERS = {
     "unit": "pure code: no sockets, no sleep",
     "golden": "folders of data that a person can read",
     "contract": "one suite against the fake and against the real kernel",
     "netns": "the real kernel and real clients in network namespaces, as root",
     "vm": "Debian's stock kernel in an emulated machine",
+    "systemd": "a Debian machine that systemd boots in a container, with edged installed as a service",
 }
 
 IN_NAMESPACES = ("nft", "ip", "unshare")
+IN_A_CONTAINER = ("mmdebstrap", "systemd-nspawn")
 IN_A_MACHINE = ("qemu-system-x86_64", "busybox", "depmod")
 
 
@@ -62,6 +66,20 @@ def missing_for_a_machine() -> str | None:
     return None
 
 
+@functools.cache
+def missing_for_a_container() -> str | None:
+    """Why tests cannot boot a Debian machine in a container here; None where they can."""
+    if reason := missing_for_namespaces():
+        return reason
+    if absent := [tool for tool in IN_A_CONTAINER if shutil.which(tool) is None]:
+        return f"needs the command {', '.join(absent)}: `./bootstrap test` installs it"
+    if not (folders := hierarchies()):
+        return "needs control groups, and no hierarchy that systemd works with is mounted"
+    if closed := [str(folder) for folder in folders if os.statvfs(folder).f_flag & os.ST_RDONLY]:
+        return f"needs control groups of its own, and may make none in {', '.join(closed)}"
+    return None
+
+
 def missing(tier: str) -> str | None:
     """Why `tier` cannot run on this machine; None where it can. The contract tier's fake half runs anywhere."""
     match tier:
@@ -69,5 +87,7 @@ def missing(tier: str) -> str | None:
             return missing_for_namespaces()
         case "vm":
             return missing_for_a_machine()
+        case "systemd":
+            return missing_for_a_container()
         case _:
             return None

@@ -17,6 +17,7 @@ from edged.control.client import NoDaemon
 from edged.errors import ExitCode
 
 if TYPE_CHECKING:
+    from edged.control.asked import Apply
     from edged.control.client import ControlClient
 
 EXAMPLES = """\
@@ -24,6 +25,7 @@ Examples:
   edged apply --dry-run                   what would be done; the kernel judges it, nothing is applied
   edged apply --confirm 60s               rolls back after 60 s unless `edged confirm` comes, even if this terminal dies
   edged apply --confirm 5m --no-wait      the same, for scripts: returns at once
+  edged apply --despite-guards            also where it cuts off your own login, a resolver or the monitoring
 
 Where the daemon runs, it does the work; then its files must be the ones named by -c. Where none runs, the policy stays in the
 kernel after this command has gone, until the next boot. Exit codes: 0 in force (and confirmed), 1 the kernel refused and
@@ -40,20 +42,33 @@ _LOOK_EVERY = 0.25
 @json_option
 @click.option("--dry-run", is_flag=True, help="Let the kernel judge the change; apply nothing.")
 @click.option("--confirm", type=Duration(), metavar="TIME", help="Roll back after TIME (60s, 5m) unless `edged confirm` comes.")
+@click.option("--despite-guards", is_flag=True, help="Apply also what cuts off who manages this gateway, or what it lives by.")
 @click.option("--no-wait", is_flag=True, help="With --confirm: return at once instead of waiting for what becomes of it.")
 @click.pass_context
 def command(
-    ctx: click.Context, path: Path, socket: Path | None, out: Output, *, dry_run: bool, confirm: float | None, no_wait: bool
+    ctx: click.Context,
+    path: Path,
+    socket: Path | None,
+    out: Output,
+    *,
+    dry_run: bool,
+    confirm: float | None,
+    no_wait: bool,
+    despite_guards: bool,
 ) -> None:
     """Make the kernel enforce what the files ask for."""
     if no_wait and confirm is None:
         raise click.UsageError("--no-wait is for --confirm: without it apply has nothing to wait for")
+    from edged.control.asked import Apply, Guards
+    from edged.lockout.logins import own_login
+
+    asked = Apply(confirm, own_login(), Guards.OVERRIDDEN if despite_guards else Guards.HELD)
     client = control_client(path, socket)
     if dry_run:
-        _show_dry_run(ByItself(path, client.path, SystemClock()), out)
+        _show_dry_run(ByItself(path, client.path, SystemClock()), asked, out)
         return
     way = _way(client, path)
-    applied = way.apply(confirm)
+    applied = way.apply(asked)
     _tell(applied, out)
     ended = None
     if confirm is not None:
@@ -88,8 +103,8 @@ def _way(client: ControlClient, path: Path) -> Way:
         return ByItself(path, client.path, SystemClock())
 
 
-def _show_dry_run(way: ByItself, out: Output) -> None:
-    steps = way.judge()
+def _show_dry_run(way: ByItself, asked: Apply, out: Output) -> None:
+    steps = way.judge(asked)
     for step in steps:
         out.text(step)
     out.text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,10 +15,12 @@ from edged.errors import EdgedError, Refused
 
 if TYPE_CHECKING:
     from edged.clock import Clock
+    from edged.control.asked import Apply
     from edged.control.client import ControlClient
     from edged.control.messages import Status
     from edged.enforce import Enforced
     from edged.kernel import Kernel
+    from edged.lockout.guard import Guard
     from edged.ruleset.tree import Table
 
 
@@ -43,8 +46,8 @@ class Ended(Enum):
 class Way(Protocol):
     """One way into the kernel."""
 
-    def apply(self, confirm: float | None) -> Applied:
-        """Enforce what the files ask for, to be rolled back after so many seconds unless it is confirmed. Raises EdgedError."""
+    def apply(self, asked: Apply) -> Applied:
+        """Enforce what the files ask for, as it was asked. Raises EdgedError."""
         ...
 
     def waiting(self) -> float | Ended:
@@ -64,9 +67,9 @@ class ByDaemon:
                 f"Use -c {serves}, or stop the daemon first."
             )
 
-    def apply(self, confirm: float | None) -> Applied:
+    def apply(self, asked: Apply) -> Applied:
         """Have the daemon take its files anew."""
-        answer = self._client.apply(confirm)
+        answer = self._client.apply(asked.confirm_seconds, asked.login, asked.guards)
         lacks = tuple(f"{each['what']}: {each['why']}; {each['instead']}" for each in self._client.status()["degraded"])
         refused = tuple(answer["refused"])
         return Applied("daemon", tuple(answer["steps"]), answer["generation"], tuple(answer["warnings"]), lacks, refused)
@@ -91,18 +94,19 @@ class ByItself:
         self._socket = socket
         self._clock = clock
 
-    def judge(self) -> tuple[str, ...]:
-        """The steps that apply would take, judged by the kernel in a dry run. Raises TableHeld, KernelError."""
+    def judge(self, asked: Apply) -> tuple[str, ...]:
+        """The steps that apply would take, judged by the guard, and by the kernel in a dry run. Raises EdgedError."""
         from edged.lists.offline import as_reloaded
         from edged.oneshot import judge
         from edged.ruleset.plan import describe
 
         configuration, _ = as_reloaded(self._configuration)
+        self._guard(asked)(configuration)
         with open_kernel() as kernel:
             table = configuration.table(int(self._clock.now()))
             return tuple(describe(step) for step in judge(kernel, table, self._clock.now).steps)
 
-    def apply(self, confirm: float | None) -> Applied:
+    def apply(self, asked: Apply) -> Applied:
         """Enforce; without a confirmation to wait for, the configuration is kept as the last good one."""
         from edged.confirm import refuse_while_waiting
         from edged.lists.offline import taken
@@ -110,16 +114,29 @@ class ByItself:
         from edged.ruleset.plan import describe
 
         self._configuration, refused = taken(self._configuration)
+        try:
+            self._guard(asked)(self._configuration)
+        except Refused:
+            with contextlib.suppress(EdgedError):  # it is told that they are refused, whether that is remembered or not
+                self._state.refuse(self._digest)
+            raise
         table = self._configuration.table(int(self._clock.now()))
         lacks = self._lacks()  # all that can fail comes before the kernel is changed
         with open_kernel() as kernel, self._state.turn():
             refuse_while_waiting(self._state, self._clock)
-            if confirm is None:
+            if asked.confirm_seconds is None:
                 enforced = enforce_and_leave(kernel, table, self._clock.now)
                 lacks += self._keep_as_good()
             else:
-                enforced = self._enforce_guarded(kernel, table, confirm)
+                enforced = self._enforce_guarded(kernel, table, asked.confirm_seconds)
         return Applied("command", tuple(describe(step) for step in enforced.plan.steps), enforced.generation, (), lacks, refused)
+
+    def _guard(self, asked: Apply) -> Guard:
+        from edged.control.asked import Guards
+        from edged.lockout.gather import Lifelines
+        from edged.lockout.guard import unguarded
+
+        return unguarded if asked.guards is Guards.OVERRIDDEN else Lifelines.of_this_process(self._clock).guard
 
     def _enforce_guarded(self, kernel: Kernel, table: Table, confirm: float) -> Enforced:
         from edged.confirm import Waits, apply_guarded, restore

@@ -32,7 +32,10 @@ Reading nftables needs root or CAP_NET_ADMIN.
 def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     """Show what would change in the live kernel."""
     from edged.cli import queueing
+    from edged.clock import SystemClock
     from edged.lists.offline import as_reloaded
+    from edged.lockout.gather import Lifelines
+    from edged.lockout.guard import cuts
     from edged.oneshot import compare
     from edged.queueing.plan import summarize
     from edged.queueing.render import commands
@@ -41,6 +44,11 @@ def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     configuration, refused = as_reloaded(load_configuration(path))
     for line in refused:
         out.warn(f"warning: {line}")
+    cut_off = [
+        str(each) for each in cuts(configuration, Lifelines.of_this_process(SystemClock()).ends(configuration), int(time.time()))
+    ]
+    for line in cut_off:
+        out.warn(f"refused: {line}")
     table = configuration.table(int(time.time()))
     with open_kernel() as kernel:
         seen = compare(kernel, table)
@@ -58,6 +66,7 @@ def command(ctx: click.Context, path: Path, out: Output, *, tell: bool) -> None:
     held = seen.ownership.value if seen.ownership else None
     out.data(
         changes=len(steps),
+        cut_off=cut_off,
         steps=steps,
         generation=seen.plan.generation,
         table=held,

@@ -17,8 +17,8 @@ Examples:
   systemctl reload edged                  the same, by way of systemd
 
 A file that is wrong changes nothing; its mistakes are printed as `edged check` does. Exit codes: 0 the kernel is as the files
-ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused: by a guard of edged, or a list by its own; of such a list the last good
-state stays in force, and all else is done.
+ask, 1 failed, 3 invalid files, 4 no daemon, 6 refused: by a guard of edged (would it cut you off? `edged apply` says how to do
+it all the same), or a list by its own; of such a list the last good state stays in force, and all else is done.
 """
 
 
@@ -29,7 +29,9 @@ state stays in force, and all else is done.
 @click.pass_context
 def command(ctx: click.Context, path: Path, socket: Path | None, out: Output) -> None:
     """Tell the daemon to take the files anew, and wait for the result."""
-    answer = control_client(path, socket).reload()
+    from edged.lockout.logins import own_login
+
+    answer = control_client(path, socket).reload(own_login())
     for warning in answer["warnings"]:
         out.warn(warning)
     for step in answer["steps"]:

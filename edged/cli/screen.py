@@ -15,10 +15,12 @@ from edged.cli.tables import columns, size
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edged.control.messages import CounterStatus, LayoutStatus, PolicyStatus, Status
+    from edged.control.messages import CounterStatus, LayoutStatus, PolicyStatus, Repair, Status
 
 CounterKey = tuple[str, str, str, str]  # policy, direction, family, verdict
 Rates = Mapping[CounterKey, tuple[float, float]]  # packets and bytes a second
+
+_REPAIRS = 3  # that are shown
 
 
 def screen(status: Status, rates: Rates, now: float) -> Iterator[RenderableType]:
@@ -96,11 +98,13 @@ def _interfaces(present: Mapping[str, bool]) -> Text:
 
 def _drift(status: Status) -> str:
     repairs = ", ".join(f"{count} {reason}" for reason, count in status["drift_repairs"].items() if count)
-    last = status["last_drift"]
-    if last is None:
-        return f"repaired: {repairs}" if repairs else "none seen"
-    at = datetime.fromtimestamp(last["at"]).astimezone()
-    return f"repaired: {repairs}; the last by {last['process']} (pid {last['pid']}) at {at:%Y-%m-%d %H:%M:%S}"
+    return "\n".join([f"repaired: {repairs}", *map(_repair, status["recent_repairs"][:_REPAIRS])]) if repairs else "none seen"
+
+
+def _repair(repair: Repair) -> str:
+    at = datetime.fromtimestamp(repair["at"]).astimezone()
+    pid = f" (pid {repair['pid']})" if repair["pid"] else ""
+    return f"{at:%Y-%m-%d %H:%M:%S}  {repair['reason']} by {repair['process']}{pid}: {'; '.join(repair['what'])}"
 
 
 def _policies(status: Status, rates: Rates) -> Table:

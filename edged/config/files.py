@@ -37,6 +37,10 @@ class Files(Protocol):
         """The names in a folder but for hidden ones, in lexical order; raises Unreadable."""
         ...
 
+    def has_secrets(self) -> bool:
+        """Whether keys and passwords can be read where they lie; no copy is ever made of them."""
+        ...
+
 
 class DiskFiles:
     """The files on the disk: regular ones."""
@@ -65,6 +69,10 @@ class DiskFiles:
         except OSError as error:
             raise Unreadable(_reason(error)) from error
 
+    def has_secrets(self) -> bool:
+        """These are the files themselves."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFiles:
@@ -82,6 +90,10 @@ class StoredFiles:
     def names(self, folder: Path) -> tuple[str, ...]:
         """The names in a folder, in lexical order."""
         return tuple(sorted(path.name for path in self.content if path.parent == folder))
+
+    def has_secrets(self) -> bool:
+        """Copies have none."""
+        return False
 
 
 def shown_path(path: Path, folder: Path) -> str:

@@ -1,15 +1,15 @@
-"""The `metrics` section: where Prometheus finds the counters."""
+"""The `metrics` section: where Prometheus finds the counters, and who may read them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from edged.config.scalars import unexpected
+from edged.config.scalars import OptionalPath, PathValue, unexpected
 from edged.config.section import Section
 
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<ipv4>[^\[\]:]+)):(?P<port>[1-9][0-9]{0,4})")
@@ -21,6 +21,11 @@ class Listen:
 
     host: str
     port: int
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine reach it."""
+        return ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -61,7 +66,28 @@ ListenValue = Annotated[
 ]
 
 
+class Tls(Section):
+    """TLS of the metrics page, in the words of Prometheus' web configuration; files in PEM, read anew when they change."""
+
+    cert_file: PathValue = Field(description="the page's certificate, the chain behind it")
+    key_file: PathValue = Field(description="its private key, without a password")
+    client_ca_file: OptionalPath = Field(
+        None, description="authorities of clients' certificates; whoever shows none of theirs is refused"
+    )
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401  whatever YAML held
+    """A section of which nothing is left but its key would be the page without TLS."""
+    if value is None:
+        raise unexpected("keys and values", value, "leave tls out for a page without it")
+    return value
+
+
 class Metrics(Section):
     """The metrics page."""
 
     listen: ListenValue = Field(Listen("127.0.0.1", 9825), description="address and port of the metrics page")
+    tls: Annotated[Tls | None, BeforeValidator(_given)] = Field(None, description="TLS of the metrics page")
+    basic_auth_users_file: OptionalPath = Field(
+        None, description="who may read the page: lines that `edged config password-hash NAME` prints"
+    )

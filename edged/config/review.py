@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edged.addresses import Family, Prefix, Range, of_family, span
 from edged.config.gateway import EdgedFile, Gateway, Pools
+from edged.config.metrics import Metrics
 from edged.config.problem import Finding, KeyPath, Severity
 from edged.interfaces import fits
 
@@ -19,6 +20,7 @@ def review(edged: EdgedFile) -> Iterator[Finding]:
     yield from _interfaces(edged.gateway)
     yield from _pools(edged.pools)
     yield from _never_block(edged)
+    yield from _metrics(edged.metrics)
 
 
 def covers_all(prefixes: Sequence[Prefix]) -> Family | None:
@@ -141,3 +143,15 @@ def _never_block(edged: EdgedFile) -> Iterator[Finding]:
         elif prefix.prefixlen < SHORTEST_USUAL[family]:
             message = f"{prefix} is a large part of the Internet; no policy stops anything to or from there"
             yield Finding(("never_block", index), message, Severity.WARNING)
+
+
+def _metrics(metrics: Metrics) -> Iterator[Finding]:
+    """The page shows no subscriber, but what is stopped and who is asked to stop it are nobody else's business."""
+    if metrics.listen.is_local:
+        return
+    if metrics.basic_auth_users_file is not None and metrics.tls is None:
+        message = "passwords cross the network in the clear; set tls, or listen on 127.0.0.1 behind a proxy"
+        yield Finding(("metrics", "basic_auth_users_file"), message, Severity.WARNING)
+    elif metrics.basic_auth_users_file is None and (metrics.tls is None or metrics.tls.client_ca_file is None):
+        message = f"whoever reaches {metrics.listen} can read the page; set tls.client_ca_file or basic_auth_users_file"
+        yield Finding(("metrics", "listen"), message, Severity.WARNING)

@@ -9,12 +9,17 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from edged.control.asked import Guards
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
 from edged.errors import EdgedError, ExitCode, Unreachable
+
+if TYPE_CHECKING:
+    from edged.lockout.farend import Login
 
 # reading is answered at once; a change waits for the kernel, and behind a long batch it may wait for seconds
 READ_TIMEOUT = 5.0
@@ -40,12 +45,19 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("edged", timeout=timeout)
         self._path = path
+        self._patience = timeout
 
     def connect(self) -> None:
         """Connect to the socket's path; raises OSError."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        # blocking, so that the kernel waits where others fill the backlog; a socket with a timeout of Python's hears EAGAIN
+        until = struct.pack("@ll", int(self._patience), 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, until)
+        try:
+            self.sock.connect(str(self._path))
+        except BlockingIOError as late:
+            raise TimeoutError from late
+        self.sock.settimeout(self._patience)
 
 
 class ControlClient:
@@ -70,13 +82,14 @@ class ControlClient:
         """Have the lists' addresses on the web asked now; it does not wait for what they say."""
         return cast("Asked", self._ask("POST", "/v1/blocklist/update", {}, READ_TIMEOUT))
 
-    def reload(self) -> Changes:
-        """Have the files taken anew; returns when the kernel holds what they ask for."""
-        return cast("Changes", self._ask("POST", "/v1/reload", {}, CHANGE_TIMEOUT))
+    def reload(self, login: Login | None = None) -> Changes:
+        """Have the files taken anew, asked for over that login; returns when the kernel holds what they ask for."""
+        return cast("Changes", self._ask("POST", "/v1/reload", {"login": _words(login)}, CHANGE_TIMEOUT))
 
-    def apply(self, confirm_seconds: float | None) -> Changes:
+    def apply(self, confirm_seconds: float | None, login: Login | None = None, guards: Guards = Guards.HELD) -> Changes:
         """The same as reload, rolled back after `confirm_seconds` unless confirm comes (None: it stays)."""
-        return cast("Changes", self._ask("POST", "/v1/apply", {"confirm_seconds": confirm_seconds}, CHANGE_TIMEOUT))
+        body = {"confirm_seconds": confirm_seconds, "login": _words(login), "guards": guards.value}
+        return cast("Changes", self._ask("POST", "/v1/apply", body, CHANGE_TIMEOUT))
 
     def confirm(self) -> Confirmed:
         """Keep the change that waits."""
@@ -108,6 +121,10 @@ class ControlClient:
         if response.status // 100 != 2:
             raise _refusal(response.status, answer)
         return answer
+
+
+def _words(login: Login | None) -> str | None:
+    return None if login is None else str(login)
 
 
 def _unreachable(path: Path, error: OSError, method: str) -> Unreachable:

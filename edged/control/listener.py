@@ -11,6 +11,8 @@ from pathlib import Path
 
 from edged.errors import EdgedError, Refused
 
+_BACKLOG = 1024  # beyond it the kernel turns connections away (EAGAIN) until some were taken
+
 
 def listen(path: Path) -> socket.socket:
     """The control socket, bound; one that a dead daemon left is replaced.
@@ -24,7 +26,7 @@ def listen(path: Path) -> socket.socket:
         os.fchmod(made.fileno(), 0o660)  # before it has a name: at no moment may others connect
         made.bind(os.fspath(path))
         path.chmod(0o660)  # the umask took from what it was made with
-        made.listen()
+        made.listen(_BACKLOG)
         made.setblocking(False)  # noqa: FBT003  positional only
     except OSError as error:
         made.close()

@@ -20,12 +20,13 @@ class Confirmation(TypedDict):
     seconds_left: float
 
 
-class Drift(TypedDict):
-    """The last foreign change to the table, and who made it."""
+class Repair(TypedDict):
+    """A foreign change to the table or to a device's queueing that was put right, and who made it."""
 
     at: float  # seconds since the epoch
-    process: str
-    pid: int
+    reason: str  # a key of drift_repairs
+    process: str  # unknown where the kernel does not tell
+    pid: int  # 0 where the kernel does not tell
     what: list[str]
 
 
@@ -177,7 +178,7 @@ class Status(TypedDict):
     configuration: Configuration
     confirm: Confirmation | None
     drift_repairs: dict[str, int]
-    last_drift: Drift | None
+    recent_repairs: list[Repair]  # the newest first
     interfaces: dict[str, bool]
     policies: list[PolicyStatus]
     lists: list[ListStatus]

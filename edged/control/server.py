@@ -7,7 +7,6 @@ root, or the user the daemon runs as. Each change leaves a line in the log with 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import struct
@@ -18,17 +17,20 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
+from edged.control.asked import Apply, Unreadable, read_apply, read_reload
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
+from edged.lockout.farend import Login
+from edged.reception import Reception
 
 _log = logging.getLogger(__name__)
 
 _UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
 _LARGEST_REQUEST = 64 * 1024
-_LONGEST_CONFIRM = 24 * 3600.0
 _LIMIT_DIGITS = 9
 
 Answer = Mapping[str, Any]
@@ -53,12 +55,12 @@ class Service(Protocol):
         """Ask the lists' addresses on the web now."""
         ...
 
-    def reload(self) -> Awaitable[Changes]:
-        """Take the files anew."""
+    def reload(self, login: Login | None) -> Awaitable[Changes]:
+        """Take the files anew, asked for over that login."""
         ...
 
-    def apply(self, confirm_seconds: float | None) -> Awaitable[Changes]:
-        """Take the files anew, and roll them back after so long unless confirm comes; None: as reload."""
+    def apply(self, asked: Apply) -> Awaitable[Changes]:
+        """Take the files anew, and roll them back after so long unless confirm comes; without a time: as reload."""
         ...
 
     def confirm(self) -> Awaitable[Confirmed]:
@@ -85,11 +87,14 @@ class Peer:
         return f"uid {self.uid}, pid {self.pid}"
 
 
-def application(service: Service) -> web.Application:
-    """The service as an aiohttp application."""
+def application(service: Service, reception: Reception) -> web.Application:
+    """The service as an aiohttp application, behind the reception of its connections."""
 
     async def apply(request: web.Request) -> Answer:
-        return await service.apply(_confirm_seconds(await _body(request)))
+        return await service.apply(read_apply(await _body(request)))
+
+    async def reload(request: web.Request) -> Answer:
+        return await service.reload(read_reload(await _body(request)))
 
     async def status(_: web.Request) -> web.Response:
         return web.json_response(await service.status())
@@ -104,7 +109,7 @@ def application(service: Service) -> web.Application:
 
     changes: dict[str, Callable[[web.Request], Awaitable[Answer]]] = {
         "blocklist/update": lambda _: service.blocklist_update(),
-        "reload": lambda _: service.reload(),
+        "reload": reload,
         "apply": apply,
         "confirm": lambda _: service.confirm(),
         "rollback": lambda _: service.rollback(),
@@ -116,6 +121,7 @@ def application(service: Service) -> web.Application:
     app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
         app.router.add_post(f"/v1/{name}", _audited(name, change))
+    reception.guard(app)
     return app
 
 
@@ -139,7 +145,7 @@ def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) ->
 
 
 @web.middleware
-async def _failures(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def _failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong, the answer is JSON that says what it was."""
     try:
         return await handler(request)
@@ -151,6 +157,8 @@ async def _failures(request: web.Request, handler: Callable[[web.Request], Await
         return _failed(HTTPStatus.CONFLICT, str(refused), refused.exit_code)
     except EdgedError as error:
         return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), error.exit_code)
+    except Unreadable as unreadable:
+        return _failed(HTTPStatus.BAD_REQUEST, str(unreadable), ExitCode.USAGE)
     except web.HTTPForbidden as forbidden:
         return _failed(HTTPStatus.FORBIDDEN, forbidden.text or "", ExitCode.REFUSED)
     except web.HTTPException as error:
@@ -176,7 +184,7 @@ def _peer(request: web.Request) -> Peer:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        content = await request.json() if request.can_read_body else {}
+        content = await request.json() if await request.read() else {}
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -196,15 +204,3 @@ def _address(body: dict[str, Any]) -> Address:
         return ip_address(body.get("address", ""))
     except ValueError as error:
         raise web.HTTPBadRequest(text="address: expected an IPv4 or IPv6 address") from error
-
-
-def _confirm_seconds(body: dict[str, Any]) -> float | None:
-    if unknown := sorted(body.keys() - {"confirm_seconds"}):
-        raise web.HTTPBadRequest(text=f"unknown key {unknown[0]!r} (known: confirm_seconds)")
-    seconds = body.get("confirm_seconds")
-    if seconds is None:
-        return None
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    if not number or not 0 < seconds <= _LONGEST_CONFIRM:
-        raise web.HTTPBadRequest(text=f"confirm_seconds: expected a number above 0, at most {_LONGEST_CONFIRM:.0f}, or null")
-    return float(seconds)

@@ -23,11 +23,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A configuration to start with, where it is from, and where that is not the files why."""
+    """A configuration to start with, where it is from, and where that is not the files why.
+
+    One that was in force before is not asked about lock-outs: who would be cut off was so already, and a gateway that comes back
+    must not come back without a policy for it.
+    """
 
     configuration: Configuration
     source: Source
     why_not_files: str = ""
+    was_in_force: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,11 @@ def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
     if waited:
         why = "a change still waited for confirmation at the start, so it was rolled back; `edged reload` takes the files"
     elif rejected is not None and rejected == digest(files.sources):
-        why = "the files were rolled back before, for want of confirmation; `edged reload` takes them"
+        why = "the files were refused, or rolled back for want of confirmation, before; `edged reload` asks for them again"
     else:
-        spare = () if good is None or good.sources == files.sources else (Candidate(good, Source.LAST_GOOD),)
-        return Choice(files, (Candidate(files, Source.FILES), *spare))
+        is_good = good is not None and good.sources == files.sources
+        spare = () if good is None or is_good else (Candidate(good, Source.LAST_GOOD),)
+        return Choice(files, (Candidate(files, Source.FILES, was_in_force=is_good), *spare))
     if good is None:
         return Choice(files, (), waited, f"{why}; there was no earlier policy")
     return Choice(good, (Candidate(good, Source.LAST_GOOD, why),), waited)

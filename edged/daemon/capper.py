@@ -1,8 +1,9 @@
 """The capper: sees to it that heavy flows are held to their caps. For the one thread that writes to the kernel.
 
-Ten times a second it asks the kernel whose heavy flows have no lease, and gives leases; every few seconds it looks after the
-devices' trees and takes back what nobody uses. What goes wrong ends all leases, and nothing is slowed until the next try: caps
-fail open. What others may know is in `state`, which is replaced as a whole.
+Ten times a second it asks the kernel whose heavy flows have no lease, and gives leases; every few seconds it takes back what
+nobody uses. It looks after the devices' trees as soon as somebody touched them, and now and then. What goes wrong ends all
+leases, and nothing is slowed until the next try: caps fail open. What others may know is in `state`, which is replaced as a
+whole.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from dataclasses import replace
 
 from edged.addresses import Family
 from edged.caps.book import Book, Changes, Shaped
+from edged.caps.shapers import devices
 from edged.caps.terms import Terms
 from edged.clock import Clock
 from edged.config.gateway import Gateway
 from edged.daemon.capstate import CapState
+from edged.daemon.strangers import Strangers
 from edged.daemon.trees import Trees
 from edged.daemon.usage import Usage
 from edged.errors import EdgedError
+from edged.interfaces import is_wildcard
 from edged.kernel.leases import Leases
 from edged.kernel.tc import TrafficControl
 from edged.loader import Configuration
@@ -32,17 +36,17 @@ from edged.ruleset.nodes import Direction
 
 _log = logging.getLogger(__name__)
 
-DEVICES_SECONDS = 2.0  # between looks at the devices' trees
 USE_SECONDS = 2.0
 RETRY_SECONDS = 2.0
 RENEW_SECONDS = LEASE_SECONDS / 3
 
 
 class Capper:
-    """Gives and takes leases by what the kernel shows."""
+    """Gives and takes leases by what the kernel shows; `strangers` is to be told what others do to the trees."""
 
     def __init__(self, leases: Leases, traffic: TrafficControl, clock: Clock, line: Callable[[str], Rate]) -> None:
         self.state = CapState()
+        self.strangers = Strangers(clock)
         self._leases = leases
         self._trees = Trees(traffic, line)
         self._clock = clock
@@ -51,6 +55,11 @@ class Capper:
         self._book = Book()
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
         self._usage = Usage()
+
+    @property
+    def is_building(self) -> bool:
+        """Whether a pool is being made, so that the next tick is due at once."""
+        return self._trees.is_building
 
     def tick(self, configuration: Configuration | None) -> None:
         """Do what is due under that configuration; None: nothing is enforced. Raises nothing."""
@@ -85,8 +94,8 @@ class Capper:
             self._take(configuration)
         if self._terms is None or configuration is None:
             return
-        if now >= self._look_at:
-            self._look_at = now + DEVICES_SECONDS
+        if now >= self._look_at or self.strangers.is_due(now):
+            self._look_at = now + self.strangers.audit_seconds
             self._look_after_trees(self._terms, configuration.edged.gateway)
         if self._trees.build():
             self._look_at = 0.0
@@ -120,6 +129,7 @@ class Capper:
                 self._clear()  # what a daemon before this one left
             self._terms = Terms(caps, configuration.subscribers)
             self._look_at = 0.0
+            self._trees.forget()
         self._configuration = configuration
 
     def _look_after_trees(self, terms: Terms, gateway: Gateway) -> None:
@@ -127,7 +137,8 @@ class Capper:
         for grant in self._book.grants.values():
             if isinstance(grant.method, Shaped):
                 leases[grant.account.direction].append(Lease(grant.method.classid, grant.rate))
-        self._trees.look_after(terms.caps, gateway, leases)
+        began, suspects = self._clock.boottime(), self.strangers.take()
+        self.strangers.looked(began, suspects, self._trees.look_after(terms.caps, gateway, leases))
         # a lease is kept while one of its devices is made anew: the others hold it
         if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
             self._terms = replace(terms, pools=self._trees.pools)
@@ -153,6 +164,7 @@ class Capper:
     def _clear(self) -> None:
         """End every lease, those of the kernel that no book has too; classes go idle at the next look."""
         self._book = Book()
+        self._trees.forget()
         self._leases.apply(list(self._all_in_kernel()))
         self._look_at = 0.0
         self.state = replace(self.state, capped={}, uses=())
@@ -192,3 +204,11 @@ def caps_in_force(configuration: Configuration | None) -> Caps | None:
     """The caps that are enforced, if any are."""
     caps = caps_of(configuration)
     return caps if caps is not None and caps.mode is Mode.ENFORCE else None
+
+
+def shaped_devices(configuration: Configuration | None) -> frozenset[str]:
+    """The names of the devices that have a tree under that configuration, or would if they were there and let edged."""
+    if configuration is None or caps_in_force(configuration) is None:
+        return frozenset()
+    named = (name for names in devices(configuration.edged.gateway).values() for name in names)
+    return frozenset(name for name in named if not is_wildcard(name))

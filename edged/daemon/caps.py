@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from edged.policies.capping import BY_CONTENT
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
+_BUILD_SECONDS = 0.01
 BULK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 
@@ -31,7 +33,10 @@ class _Wanted(NamedTuple):
 
 
 class CapsWatch:
-    """Ticks until cancelled; for one event loop. `configuration` tells what is in force, None where nothing is."""
+    """Ticks until cancelled; for one event loop.
+
+    `configuration` tells what is in force, None where nothing is; `awake` is set where a tick is due ahead of its time.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class CapsWatch:
         bulk: BulkWatch,
         in_writer: InWriter,
         configuration: Callable[[], Configuration | None],
+        awake: asyncio.Event,
         *,
         has_queues: bool,
     ) -> None:
@@ -46,6 +52,7 @@ class CapsWatch:
         self._bulk = bulk
         self._in_writer = in_writer
         self._configuration = configuration
+        self._awake = awake
         self._has_queues = has_queues
         self._inspection = Inspection()
         self._wanted: _Wanted | None = None
@@ -56,7 +63,8 @@ class CapsWatch:
     def view(self) -> CapsView:
         """How it stands; any thread may ask."""
         figures = self._inspection.figures()
-        return CapsView(self._capper.state, figures, self._has_queues, self._trouble, self._bulk.trouble, self._bulk.found)
+        state, strangers = self._capper.state, self._capper.strangers.state
+        return CapsView(state, figures, self._has_queues, self._trouble, self._bulk.trouble, self._bulk.found, strangers)
 
     async def prepare(self, configuration: Configuration) -> None:
         """Have the workers at their queues before any rule sends to them: the kernel drops what comes while it makes one."""
@@ -82,9 +90,16 @@ class CapsWatch:
                 if loop.time() >= bulk_at:
                     bulk_at = loop.time() + BULK_SECONDS
                     await asyncio.to_thread(self._bulk.sample, configuration)
-                await asyncio.sleep(TICK_SECONDS)
+                await self._rest()
         finally:
             await asyncio.to_thread(self._inspection.stop)
+
+    async def _rest(self) -> None:
+        """Until the next tick; while a pool is made, no longer than others need for their turn in the writer's thread."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BUILD_SECONDS if self._capper.is_building else TICK_SECONDS):
+                await self._awake.wait()
+        self._awake.clear()
 
     def _tick(self) -> None:
         """By what is in force when the writer comes to it: what was torn down meanwhile must not be made once more."""

@@ -15,6 +15,7 @@ from edged.config.gateway import Gateway
 from edged.control.messages import CappedStatus, CapsStatus, Degraded, DirectionStatus, QueueStatus, Top, TopUse
 from edged.daemon.capper import caps_of
 from edged.daemon.capstate import CapState, Use
+from edged.daemon.strangers import DEAF_SECONDS, StrangersState
 from edged.inspect.sight import TrafficClass
 from edged.inspectors.post import QueueFigures, State
 from edged.interfaces import is_wildcard
@@ -42,6 +43,7 @@ class CapsView:
     no_inspection: str = ""  # why no flow is inspected though it could be
     no_bulk: str = ""  # why no bulk transfer is found
     bulk_found: int = 0  # flows
+    strangers: StrangersState = field(default_factory=StrangersState)
 
 
 def held(caps: Caps) -> tuple[FlowClass, ...]:
@@ -85,6 +87,7 @@ def caps_degraded(configuration: Configuration, view: CapsView) -> Iterator[Degr
         yield Degraded(what="caps", why=view.state.trouble, instead=instead)
     if caps.mode is Mode.ENFORCE:
         yield from _shaping(caps, configuration.edged.gateway, view.state)
+        yield from _strangers(view.strangers)
     if any(caps.cap(each) for each in BY_CONTENT):
         yield from _inspection(caps, view)
     if view.no_bulk:
@@ -104,6 +107,17 @@ def _shaping(caps: Caps, gateway: Gateway, state: CapState) -> Iterator[Degraded
         if why and caps.pool and not any(map(is_wildcard, names)):
             instead = "heavy flows are policed: what is beyond a cap is dropped, not queued"
             yield Degraded(what=f"shaping {direction.value}", why=why, instead=instead)
+
+
+def _strangers(state: StrangersState) -> Iterator[Degraded]:
+    if state.contention:
+        instead = (
+            "until then flows may go by their caps; end what changes it: edged and another program cannot both have these qdiscs"
+        )
+        yield Degraded(what="queueing", why=state.contention, instead=instead)
+    if state.deafness:
+        instead = f"the devices' queueing is looked at each {DEAF_SECONDS:.0f} s"
+        yield Degraded(what="events of tc", why=state.deafness, instead=instead)
 
 
 def _inspection(caps: Caps, view: CapsView) -> Iterator[Degraded]:

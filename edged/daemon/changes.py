@@ -1,7 +1,7 @@
 """The changes an operator asks for, one at a time: the first start, reload, apply with its confirmation, rollback, teardown.
 
     start      the files; where they are wrong or were rolled back, the last good configuration
-    reload     load, dry run, apply, verify, keep as last good; whatever fails changes nothing and is told to who asked
+    reload     load, guard, dry run, apply, verify, keep as last good; whatever fails changes nothing and is told to who asked
     apply      the same, but with a confirmation the change is noted first, and becomes "good" only when it is confirmed
     rollback   back to the last good configuration; without any, back to enforcing nothing
     teardown   nothing is enforced, until a reload or a restart
@@ -26,6 +26,7 @@ from edged.daemon.record import Record, Source, restart_needed
 from edged.enforce import Enforced
 from edged.errors import EdgedError, Refused, TableHeld
 from edged.loader import Configuration
+from edged.lockout.guard import Guard
 from edged.state import Pending, StateFolder, digest
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Changes:
         in_writer: InWriter,
         first: Configuration,
         lists: Lists,
+        guard: Guard,
     ) -> None:
         self.record = Record(first, idle="the daemon is starting")
         self._keeper = keeper
@@ -51,13 +53,14 @@ class Changes:
         self._load = load
         self._in_writer = in_writer
         self._lists = lists
+        self._guard = guard
         self.first = first  # whose sockets are open
         self._good: Configuration | None = None  # what a rollback goes back to
         self._window = Window(clock, self._expire)
         self._turn = asyncio.Lock()
 
     async def start(self, choice: Choice) -> None:
-        """Enforce the first candidate that the kernel takes. Raises TableHeld, or the last candidate's KernelError."""
+        """Enforce the first candidate that guard and kernel take. Raises TableHeld, or the last candidate's EdgedError."""
         async with self._turn:
             if not choice.candidates:
                 await self._enforce_nothing(choice.idle)
@@ -65,13 +68,16 @@ class Changes:
             for position, candidate in enumerate(choice.candidates, start=1):
                 try:
                     configuration = await asyncio.to_thread(self._lists.in_force, candidate.configuration)
+                    if not candidate.was_in_force:
+                        await self._ask(self._guard, configuration)
                     await self._hold(configuration, candidate.source, candidate.why_not_files or why)
                 except TableHeld:
                     raise
                 except EdgedError as error:
                     if position == len(choice.candidates):
                         raise
-                    why = f"the kernel does not take them: {error}"
+                    by = "a guard" if isinstance(error, Refused) else "the kernel"
+                    why = f"{by} does not take them: {error}"
                     _log.error("the files are not enforced, the last good configuration is: %s", why)
                 else:
                     break
@@ -80,12 +86,15 @@ class Changes:
             elif self.record.source is Source.FILES and not self.record.idle:
                 await self._save_good()
 
-    async def reload(self) -> Change:
-        """Take the files anew. Raises EdgedError; then nothing has changed."""
+    async def reload(self, guard: Guard | None = None) -> Change:
+        """Take the files anew, where the daemon's guard, or this one in its place, lets them through.
+
+        Raises EdgedError; then nothing has changed.
+        """
         async with self._turn:
             self._refuse_while_waiting()
             with self._failure_noted():
-                change = await self._take_files()
+                change = await self._take_files(guard or self._guard)
                 await self._save_good()
             return change
 
@@ -101,12 +110,12 @@ class Changes:
                 self._good = configuration
             return Change(enforced)
 
-    async def apply(self, confirm_seconds: float) -> Change:
+    async def apply(self, confirm_seconds: float, guard: Guard | None = None) -> Change:
         """Take the files anew, and roll them back after so long unless confirm comes. Raises EdgedError, as reload."""
         async with self._turn:
             self._refuse_while_waiting()
             with self._failure_noted():
-                return await self._take_files_for(confirm_seconds)
+                return await self._take_files_for(confirm_seconds, guard or self._guard)
 
     async def confirm(self) -> None:
         """Keep the change that waits. Raises Refused where none does."""
@@ -156,17 +165,26 @@ class Changes:
 
     # --- parts; each runs inside one turn ---
 
-    def _loaded(self) -> Configuration:
-        return self._lists.refreshed(self._load())
+    async def _loaded(self, guard: Guard) -> Configuration:
+        configuration = await asyncio.to_thread(lambda: self._lists.refreshed(self._load()))
+        await self._ask(guard, configuration)
+        return configuration
 
-    async def _take_files(self) -> Change:
-        configuration = await asyncio.to_thread(self._loaded)
+    async def _ask(self, guard: Guard, configuration: Configuration) -> None:
+        try:
+            await asyncio.to_thread(guard, configuration)
+        except Refused:
+            await self._keep(lambda: self._state.refuse(digest(configuration.sources)))
+            raise
+
+    async def _take_files(self, guard: Guard) -> Change:
+        configuration = await self._loaded(guard)
         enforced = await self._hold(configuration, Source.FILES, "")
         await asyncio.to_thread(self._lists.forget_others, configuration)
         return Change(enforced, (*map(str, configuration.warnings), *self.restart_needed), self._lists.refused)
 
-    async def _take_files_for(self, seconds: float) -> Change:
-        configuration = await asyncio.to_thread(self._loaded)
+    async def _take_files_for(self, seconds: float, guard: Guard) -> Change:
+        configuration = await self._loaded(guard)
         pending = Pending(self._clock.boot_id(), self._clock.boottime() + seconds, digest(configuration.sources))
         try:
             await asyncio.to_thread(self._state.begin_confirm, pending)

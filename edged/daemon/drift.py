@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from edged.ruleset.diff import diff
 from edged.ruleset.observed import Observed
@@ -39,6 +39,7 @@ from edged.ruleset.plan import (
 _EARLY = 2.0
 
 _EVENTS_KEPT = 64
+_REPAIRS_KEPT = 10
 
 
 class Reason(Enum):
@@ -73,6 +74,20 @@ class Process:
 UNKNOWN = Process("unknown", 0)
 
 
+class Repair(NamedTuple):
+    """A foreign change that was put right: when (seconds since the epoch), by which reason counted, whose, and what was done."""
+
+    at: float
+    reason: str
+    process: Process
+    what: tuple[str, ...]
+
+
+def remembered(recent: tuple[Repair, ...], repair: Repair) -> tuple[Repair, ...]:
+    """The newest repairs, this one first."""
+    return (repair, *recent)[:_REPAIRS_KEPT]
+
+
 def drift(left: Desired, observed: Observed, now: float) -> Drift | None:
     """What others changed since edged left the table as `left`; None where that is nothing. Raises TableHeld as diff does."""
     steps = tuple(step for step in diff(left, observed).steps if not _ran_out(step, now))
@@ -105,7 +120,7 @@ def _reason(step: Step) -> Reason:
 
 
 class Suspects:
-    """Who committed which generation, as far as events have told; written by the event loop, asked by the writer thread."""
+    """Who changed our table in which generation, as far as events tell; the event loop notes it, the writer thread asks."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[int, Process]] = deque(maxlen=_EVENTS_KEPT)  # its appends are atomic
@@ -115,7 +130,7 @@ class Suspects:
         self._seen.append((generation, process))
 
     def between(self, before: int, until: int) -> Process:
-        """The last process that committed after generation `before` and not after `until`."""
+        """The last process that changed it after generation `before` and not after `until`."""
         return _last(process for generation, process in tuple(self._seen) if before < generation <= until)
 
 

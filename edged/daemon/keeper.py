@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from edged.clock import Clock
-from edged.daemon.drift import Drift, Process, Reason, Suspects, drift
+from edged.daemon.drift import Drift, Process, Reason, Repair, Suspects, drift, remembered
 from edged.daemon.durations import Durations
 from edged.daemon.totals import Totals
 from edged.enforce import ATTEMPTS, Enforced, enforce
@@ -27,6 +27,7 @@ from edged.errors import EdgedError, KernelError, StalePlan
 from edged.kernel import Kernel
 from edged.ruleset.diff import diff
 from edged.ruleset.nodes import QueueForm
+from edged.ruleset.observed import Observed
 from edged.ruleset.plan import Desired, Lock
 from edged.ruleset.sets import AddressSet
 from edged.ruleset.tree import Table
@@ -47,15 +48,6 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LastDrift:
-    """The last foreign change that was repaired."""
-
-    at: float  # seconds since the epoch
-    process: Process
-    drift: Drift
-
-
-@dataclass(frozen=True, slots=True)
 class KeeperState:
     """How it stands; any thread may read it."""
 
@@ -64,7 +56,7 @@ class KeeperState:
     generation: int = 0
     trouble: str = ""  # why it is not in sync
     repairs: Mapping[Reason, int] = field(default_factory=lambda: MappingProxyType(dict.fromkeys(Reason, 0)))
-    last_drift: LastDrift | None = None
+    recent: tuple[Repair, ...] = ()  # repairs, the newest first
     applied: Durations = field(default_factory=Durations)
     passed: float = 0.0  # CLOCK_BOOTTIME at which the last look or audit ended, well or not
     compared: float = 0.0  # CLOCK_BOOTTIME at which the live rules were last read, or reading them failed
@@ -169,20 +161,18 @@ class Keeper:
     def _compare(self, wanted: _Held) -> None:
         assert self._held is not None  # noqa: S101  _pass asked
         began = self._clock.boottime()
+        left, since, now = self._held.desired, self.state.generation, self._clock.now()
         observed = self._kernel.observe()
-        found = drift(self._held.desired, observed, self._clock.now())
-        culprit = self._suspects.between(self.state.generation, observed.generation)
-        if found is None and wanted.desired == self._held.desired:
-            self._settled(observed.generation)
-            return
-        enforced = self._enforce(wanted)
+        enforced = self._enforce(wanted, observed)
         self._settled(enforced.generation)
-        if found is not None:
+        # All that is told of it waits until it is repaired. By then the event loop has heard of the commit, too.
+        if enforced.plan and (found := drift(left, observed, now)) is not None:
+            culprit = self._suspects.between(since, observed.generation)
             self._count(found, culprit, self._clock.boottime() - began)
 
-    def _enforce(self, wanted: _Held) -> Enforced:
+    def _enforce(self, wanted: _Held, seen: Observed | None = None) -> Enforced:
         began = self._clock.boottime()
-        enforced = enforce(self._kernel, wanted.desired, self._clock.now)
+        enforced = enforce(self._kernel, wanted.desired, self._clock.now, seen=seen)
         self._held = wanted
         if enforced.plan:
             self.state = replace(self.state, applied=self.state.applied.with_one(self._clock.boottime() - began))
@@ -245,4 +235,5 @@ class Keeper:
             found.reason.value, culprit, seconds * 1000, "; ".join(shown),
         )  # fmt: skip
         repairs = MappingProxyType({**self.state.repairs, found.reason: self.state.repairs[found.reason] + 1})
-        self.state = replace(self.state, repairs=repairs, last_drift=LastDrift(self._clock.now(), culprit, found))
+        recent = remembered(self.state.recent, Repair(self._clock.now(), found.reason.value, culprit, found.what))
+        self.state = replace(self.state, repairs=repairs, recent=recent)

@@ -23,10 +23,11 @@ from pathlib import Path
 from edged import __version__
 from edged.clock import Clock, SystemClock
 from edged.control.listener import listen
+from edged.control.messages import Degraded
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
 from edged.daemon.bulk import BulkWatch
-from edged.daemon.capper import Capper
+from edged.daemon.capper import Capper, shaped_devices
 from edged.daemon.caps import CapsWatch
 from edged.daemon.change import Answer
 from edged.daemon.changes import Changes
@@ -39,6 +40,7 @@ from edged.daemon.report import View
 from edged.daemon.surroundings import Surroundings
 from edged.daemon.systemd import Systemd
 from edged.daemon.totals import Totals
+from edged.daemon.treewatch import TreeWatch
 from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -48,13 +50,16 @@ from edged.kernel.linerate import line_rate
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.probe import FEATURES
 from edged.kernel.tc import LinuxTrafficControl
+from edged.kernel.treeevents import TreeEvents
 from edged.lists.book import ListBook
 from edged.lists.protected import protected
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.lockout.gather import Lifelines
 from edged.ruleset.observed import CounterValue
 from edged.ruleset.plan import Lock
 from edged.ruleset.tree import Counter
+from edged.sources.guards import Protected
 from edged.state import StateFolder
 
 _log = logging.getLogger(__name__)
@@ -63,8 +68,10 @@ _log = logging.getLogger(__name__)
 def run(path: Path) -> None:
     """Be the daemon of that configuration until SIGTERM or SIGINT. Raises EdgedError where it cannot start."""
     logs.set_up(os.environ)
-    systemd = Systemd(os.environ, os.getpid())
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+    with (
+        closing(Systemd(os.environ, os.getpid())) as systemd,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer,
+    ):
         asyncio.run(_Daemon(path.absolute(), systemd, SystemClock(), writer).live())
 
 
@@ -75,11 +82,13 @@ class _Daemon:
     totals: Totals
     capabilities: Capabilities
     changes: Changes
+    lifelines: Lifelines
     list_store: ListStore
     lists: ListBook
     sources: ListWatch
     surroundings: Surroundings
     watch: RulesetWatch
+    trees: TreeWatch
     capper: Capper
     caps: CapsWatch
 
@@ -88,6 +97,7 @@ class _Daemon:
         self.systemd = systemd
         self.clock = clock
         self.writer = writer
+        self.metrics_degraded: Callable[[], Degraded | None] = lambda: None  # until the page is served
 
     async def live(self) -> None:
         """Start, serve until asked to stop, and leave the policy in force. Raises EdgedError."""
@@ -98,11 +108,14 @@ class _Daemon:
             control = opened.enter_context(_control_socket(choice.named.edged.control))
             await self._open_kernel(opened)
             self.list_store = ListStore(state.path)
-            self.lists = ListBook(self.list_store, self.clock, lambda configuration: tuple(protected(configuration)))
-            self.changes = Changes(self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists)
+            self.lifelines = Lifelines(self.clock)
+            self.lists = ListBook(self.list_store, self.clock, self.protected)
+            self.changes = Changes(
+                self.keeper, state, self.clock, self.load, self.in_writer, choice.named, self.lists, self.lifelines.guard
+            )
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
-            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, has_queues=has_queues)
+            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, self.trees.awake, has_queues=has_queues)
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)
@@ -112,12 +125,12 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
-            await opened.enter_async_context(self._served(control, choice.named))
+            answering = await opened.enter_async_context(self._served(control, choice.named))
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
-            tasks = (self.watch.run(), self.caps.run(), self.surroundings.run(), self.sources.run(), heart.run())
-            await _until(stop_asked, *tasks, self._reload_at(reload_asked))
+            watching = (self.watch.run(), self.trees.run(), self.caps.run(), self.surroundings.run(), self.sources.run())
+            await _until(stop_asked, *watching, heart.run(), answering, self._reload_at(reload_asked))
             holds = "the policy stays in force" if self.keeper.state.enforcing else "no policy is in force"
             self.systemd.stopping(f"Stopping; {holds}")
             _log.info("stopping; %s", holds)
@@ -125,6 +138,10 @@ class _Daemon:
     def load(self) -> Configuration:
         """The files as they are now. Raises InvalidConfiguration."""
         return load(self.path, now=datetime.fromtimestamp(self.clock.now(), UTC))
+
+    def protected(self, configuration: Configuration) -> tuple[Protected, ...]:
+        """What no list may name now."""
+        return tuple(protected(configuration, self.lifelines.ends(configuration)))
 
     def in_force(self) -> Configuration | None:
         """What is enforced; None where nothing is."""
@@ -149,6 +166,7 @@ class _Daemon:
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
             metrics=str(self.changes.first.edged.metrics.listen),
+            metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
             caps=self.caps.view(),
@@ -170,33 +188,44 @@ class _Daemon:
         traffic = opened.enter_context(closing(LinuxTrafficControl()))
         self.capper = Capper(kernel.leases(), traffic, self.clock, line_rate)
         opened.push_async_callback(self.in_writer, self.capper.end)
+        touches = opened.enter_context(closing(TreeEvents(traffic.port)))
+        self.trees = TreeWatch(touches, self.capper.strangers, lambda: shaped_devices(self.in_force()), self.clock)
         self.watch = RulesetWatch(self.keeper, suspects, self.clock, self.in_writer, events)
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):
             _log.warning("%s", warning)
 
     @asynccontextmanager
-    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[None]:
-        """Metrics and control. Raises EdgedError where the metrics' address cannot be used."""
+    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[Coroutine[None, None, None]]:
+        """Metrics, and what takes in connections to the control socket. Raises EdgedError where no metrics can be served."""
         from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
 
         from edged.control.server import application  # noqa: PLC0415
         from edged.daemon.service import ControlService, figures  # noqa: PLC0415
-        from edged.metrics.page import serve  # noqa: PLC0415
+        from edged.metrics.gate import GateKeeper  # noqa: PLC0415
+        from edged.metrics.page import application as page  # noqa: PLC0415
+        from edged.metrics.server import serve  # noqa: PLC0415
+        from edged.reception import Reception  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        end_metrics = serve(first.edged.metrics.listen, lambda: figures(view(), self.capabilities, self.totals.errors))
+        keeper = GateKeeper(lambda: self.changes.record.configuration.edged.metrics)
+        self.metrics_degraded = lambda: keeper.degraded
+        shown = page(lambda: figures(view(), self.capabilities, self.totals.errors))
+        end_metrics = serve(first.edged.metrics.listen, shown, keeper)
+        reception = Reception("control", control)
         runner = web.AppRunner(
-            application(ControlService(self.changes, view, self.list_store.key, self.sources, self.caps)),
+            application(
+                ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines), reception
+            ),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5,
         )
         await runner.setup()
-        await web.SockSite(runner, control).start()
+        assert runner.server is not None  # noqa: S101  it is set up
         try:
-            yield
+            yield reception.run(runner.server)
         finally:
             await runner.cleanup()
             await asyncio.to_thread(end_metrics)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from edged import __version__
-from edged.control.messages import CounterStatus, Degraded, Drift, LayoutStatus, ListStatus, PolicyStatus, Status
+from edged.control.messages import CounterStatus, Degraded, LayoutStatus, ListStatus, PolicyStatus, Repair, Status
 from edged.daemon.capsreport import CapsView, caps_degraded, caps_status
 from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
@@ -39,6 +39,7 @@ class View:
     restart_needed: tuple[str, ...]
     warnings: tuple[str, ...]  # of this machine
     metrics: str
+    metrics_degraded: Degraded | None = None
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
     caps: CapsView = field(default_factory=CapsView)
@@ -48,6 +49,12 @@ def interfaces(configuration: Configuration, present: frozenset[str]) -> dict[st
     """Each interface of the configuration, and whether it is there."""
     gateway = configuration.edged.gateway
     return presence((*gateway.access, *gateway.upstream), present)
+
+
+def repairs(view: View) -> dict[str, int]:
+    """How often what others did was put right, in the table and in the queueing, by reason."""
+    table = {reason.value: count for reason, count in view.kept.repairs.items()}
+    return table | {reason.value: count for reason, count in view.caps.strangers.repairs.items()}
 
 
 def degraded(view: View) -> Iterator[Degraded]:
@@ -68,6 +75,8 @@ def degraded(view: View) -> Iterator[Degraded]:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
         )
+    if view.metrics_degraded is not None:
+        yield view.metrics_degraded
     yield from _lists(view)
     yield from caps_degraded(record.configuration, view.caps)
     for each in view.flowtables:
@@ -97,8 +106,8 @@ def status(view: View) -> Status:
             "running": record.source.value,
         },
         confirm=None if view.seconds_left is None else {"seconds_left": view.seconds_left},
-        drift_repairs={reason.value: count for reason, count in kept.repairs.items()},
-        last_drift=_drift(kept),
+        drift_repairs=repairs(view),
+        recent_repairs=_recent_repairs(view),
         interfaces=interfaces(configuration, view.present),
         policies=[_policy(each, view) for each in configuration.policies],
         lists=[_list(each) for each in view.lists],
@@ -128,7 +137,7 @@ def line(view: View) -> str:
         parts.append(f"absent: {', '.join(absent)}")
     if view.caps.state.trouble:
         parts.append("heavy flows are not capped")
-    if repaired := sum(kept.repairs.values()):
+    if repaired := sum(repairs(view).values()):
         parts.append(f"{repaired} foreign changes undone")
     return "; ".join(parts)
 
@@ -174,11 +183,12 @@ def _layout(configuration: Configuration) -> list[LayoutStatus]:
     ]
 
 
-def _drift(kept: KeeperState) -> Drift | None:
-    last = kept.last_drift
-    if last is None:
-        return None
-    return Drift(at=last.at, process=last.process.name, pid=last.process.pid, what=list(last.drift.what))
+def _recent_repairs(view: View) -> list[Repair]:
+    recent = sorted((*view.kept.recent, *view.caps.strangers.recent), key=lambda each: each.at, reverse=True)
+    return [
+        Repair(at=each.at, reason=each.reason, process=each.process.name, pid=each.process.pid, what=list(each.what))
+        for each in recent
+    ]
 
 
 def _policy(placed: PlacedPolicy, view: View) -> PolicyStatus:

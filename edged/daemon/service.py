@@ -8,6 +8,7 @@ from collections.abc import Callable
 from edged import __version__
 from edged.addresses import Address
 from edged.control import messages
+from edged.control.asked import Apply, Guards
 from edged.control.messages import Changes, Confirmed, Status, Top, TornDown
 from edged.daemon.capper import caps_of
 from edged.daemon.caps import CapsWatch
@@ -15,10 +16,13 @@ from edged.daemon.capsreport import held, queueing_features, top
 from edged.daemon.change import Change
 from edged.daemon.changes import Changes as Operations
 from edged.daemon.lists import ListWatch
-from edged.daemon.report import View, status
+from edged.daemon.report import View, repairs, status
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
 from edged.lists.provenance import standing, told
+from edged.lockout.farend import Login
+from edged.lockout.gather import Lifelines
+from edged.lockout.guard import unguarded
 from edged.metrics.figures import Figures
 
 
@@ -32,7 +36,7 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         reload_successful=view.record.reload_successful,
         reload_success=view.record.reload_success,
         in_sync=view.kept.in_sync,
-        repairs={reason.value: count for reason, count in view.kept.repairs.items()},
+        repairs=repairs(view),
         applied=view.kept.applied,
         capabilities={**capabilities.features, **queueing_features(view.caps.state.able)},
         policies=view.totals,
@@ -54,16 +58,18 @@ class ControlService:
         key: Callable[[], bytes | None],
         sources: ListWatch,
         caps: CapsWatch,
+        lifelines: Lifelines,
     ) -> None:
         self._operations = operations
         self._view = view
         self._key = key  # of the opaque numbers of confidential lists
         self._sources = sources
         self._caps = caps
+        self._lifelines = lifelines
 
     async def status(self) -> Status:
         """What the daemon does and sees now."""
-        return status(await asyncio.to_thread(self._view))
+        return await asyncio.to_thread(lambda: status(self._view()))
 
     async def top(self, limit: int) -> Top:
         """Who uses most of what is capped, at most so many."""
@@ -80,15 +86,19 @@ class ControlService:
         """Ask the lists' addresses on the web now."""
         return {"asked": list(self._sources.hurry())}
 
-    async def reload(self) -> Changes:
+    async def reload(self, login: Login | None) -> Changes:
         """Take the files anew."""
+        self._lifelines.note(login)
         return _told(await self._operations.reload())
 
-    async def apply(self, confirm_seconds: float | None) -> Changes:
-        """Take the files anew, and roll them back after so long unless confirm comes; None: as reload."""
-        if confirm_seconds is None:
-            return await self.reload()
-        return {**_told(await self._operations.apply(confirm_seconds)), "confirm_deadline_seconds": confirm_seconds}
+    async def apply(self, asked: Apply) -> Changes:
+        """Take the files anew, and roll them back after so long unless confirm comes; without a time: as reload."""
+        self._lifelines.note(asked.login)
+        guard = unguarded if asked.guards is Guards.OVERRIDDEN else None
+        if asked.confirm_seconds is None:
+            return _told(await self._operations.reload(guard))
+        change = await self._operations.apply(asked.confirm_seconds, guard)
+        return {**_told(change), "confirm_deadline_seconds": asked.confirm_seconds}
 
     async def confirm(self) -> Confirmed:
         """Keep the change that waits."""

@@ -25,6 +25,11 @@ class Systemd:
     def __init__(self, environment: MutableMapping[str, str], pid: int) -> None:
         """Reads, and removes, what systemd put into the environment."""
         self._address = environment.pop("NOTIFY_SOCKET", "")
+        self._socket: socket.socket | None = None
+        if self._address:
+            # kept: where the process has no descriptor left, the watchdog must hear of it all the same
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.setblocking(False)  # noqa: FBT003  positional only
         self.watchdog_seconds = _watchdog(environment, pid)
         self._inherited = _inherited(environment, pid)
 
@@ -67,16 +72,19 @@ class Systemd:
         """The daemon is about to end."""
         self._send(f"STOPPING=1\nSTATUS={status}")
 
+    def close(self) -> None:
+        """Tell it nothing more."""
+        if self._socket is not None:
+            self._socket.close()
+
     def _send(self, text: str, *descriptors: int) -> None:
-        if not self._address:
+        if self._socket is None:
             return
         # "@" stands for the leading NUL of an abstract address
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())] if descriptors else []
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-                notify.setblocking(False)  # noqa: FBT003  positional only
-                notify.sendmsg([text.encode()], passed, 0, address)
+            self._socket.sendmsg([text.encode()], passed, 0, address)
         except OSError as error:
             _log.warning("cannot notify systemd (%s): %s", text.partition("\n")[0], error)
 

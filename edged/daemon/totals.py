@@ -46,11 +46,17 @@ class Totals:
         self._known: dict[str, Counter] = {}
         self._totals: dict[str, _Total] = {}
         self._errors = 0
+        self._trouble = ""
 
     @property
     def errors(self) -> int:
         """How often the kernel could not be read."""
         return self._errors
+
+    @property
+    def trouble(self) -> str:
+        """Why it could not be read the last time; empty where it could."""
+        return self._trouble
 
     def declare(self, counters: Iterable[Counter]) -> None:
         """What the counters of these names count."""
@@ -67,8 +73,13 @@ class Totals:
                 values = self._read()
             except (KernelError, OSError) as error:
                 self._errors += 1
-                _log.warning("cannot read the counters, their last values stand: %s", error)
+                if str(error) != self._trouble:  # a scrape every few milliseconds must not fill the log
+                    _log.warning("the counters cannot be read, their last values stand: %s", error)
+                self._trouble = str(error)
             else:
+                if self._trouble:
+                    _log.info("the counters can be read again")
+                self._trouble = ""
                 self._take(values)
             return {self._known[name]: total.value() for name, total in self._totals.items()}
 

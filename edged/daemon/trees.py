@@ -10,12 +10,13 @@ from typing import NamedTuple
 from edged.caps.book import ClassState
 from edged.caps.shapers import Way, Ways, replaced, ways
 from edged.config.gateway import Gateway
+from edged.daemon.treedrift import LeftTrees, TreeDrift
 from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
 from edged.policies.caps import Caps
 from edged.queueing.diff import change, diff
-from edged.queueing.observed import ObservedDevice, TrafficCapabilities
-from edged.queueing.plan import Addition, ChangeClass, Plan
+from edged.queueing.observed import TrafficCapabilities
+from edged.queueing.plan import Addition, ChangeClass
 from edged.queueing.tree import ClassId, Lease, Rate, Tree
 from edged.ruleset.nodes import Direction
 
@@ -34,15 +35,6 @@ class Work(NamedTuple):
     drops: int = 0
 
 
-class _Seen(NamedTuple):
-    """What was wanted and seen at a look at which nothing was to be done."""
-
-    ways: Ways
-    observed: tuple[ObservedDevice, ...]
-    leases: Leases
-    caps: Caps
-
-
 class Trees:
     """The trees of both directions; for one thread. `able` is what the kernel has, once it was asked."""
 
@@ -53,7 +45,7 @@ class Trees:
         self._line = line
         self._building: deque[Addition] = deque()
         self._made: frozenset[str] = frozenset()  # the devices whose trees are whole
-        self._in_order: _Seen | None = None
+        self._left = LeftTrees()
 
     @property
     def pools(self) -> Pools:
@@ -68,22 +60,32 @@ class Trees:
             for direction, each in self.ways.items()
         }
 
-    def look_after(self, caps: Caps, gateway: Gateway, leases: Leases) -> None:
-        """Look at every device, and begin what is missing. Raises KernelError."""
+    @property
+    def is_building(self) -> bool:
+        """Whether there are steps for `build`."""
+        return bool(self._building)
+
+    def look_after(self, caps: Caps, gateway: Gateway, leases: Leases) -> tuple[TreeDrift, ...]:
+        """Look at every device, begin what is missing, and tell what of it others took. Raises KernelError."""
         if self.able is None:
             self.able = self._traffic.capabilities()
         observed = self._traffic.observe()
         self.ways = ways(caps, gateway, self.able, observed, self._line)
-        seen = _Seen(self.ways, observed, {direction: tuple(each) for direction, each in leases.items()}, caps)
-        if seen == self._in_order:
-            return
         plan = diff(self._wanted(leases), observed, replaced(caps, observed))
+        shapers = [shaper for each in self.ways.values() for shaper in each.shapers]
+        drifts = self._left.judge(shapers, observed, plan)
         self._traffic.apply(plan.removals)
         unmade = {step.device for step in plan.additions if not isinstance(step, ChangeClass)}
         self._traffic.apply(step for step in plan.additions if step.device not in unmade)
         self._building = deque(step for step in plan.additions if step.device in unmade)
-        self._made = frozenset({shaper.device for each in self.ways.values() for shaper in each.shapers} - unmade)
-        self._in_order = seen if plan == Plan() else None
+        self._made = frozenset({shaper.device for shaper in shapers} - unmade)
+        whole = (shaper for shaper in shapers if shaper.device in self._made)
+        self._left.settle(whole, frozenset(device.name for device in observed))
+        return drifts
+
+    def forget(self) -> None:
+        """What differs at the next look is edged's own doing, and nobody else's."""
+        self._left.forget()
 
     def build(self) -> bool:
         """Some of the steps that are missing; whether they were the last ones, so that it is time to look. Raises KernelError."""
@@ -106,9 +108,7 @@ class Trees:
             except KernelError as error:
                 _log.warning("%s; the tree of %s is looked at anew", error, device)
                 gone.add(device)
-        if gone:
-            self._made -= gone
-            self._in_order = None
+        self._made -= gone
         return not gone
 
     def work(self) -> dict[Direction, dict[ClassId, Work]]:
@@ -117,7 +117,8 @@ class Trees:
 
     def release(self) -> tuple[str, ...]:
         """Take every tree of ours away; the devices that they were on. Raises KernelError."""
-        self.ways, self._made, self._in_order = {}, frozenset(), None
+        self.ways, self._made = {}, frozenset()
+        self._left.forget()
         self._building.clear()
         removals = diff((), self._traffic.observe()).removals
         self._traffic.apply(removals)

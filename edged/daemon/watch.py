@@ -70,5 +70,6 @@ class RulesetWatch:
             asyncio.get_running_loop().remove_reader(self._events.fileno())
             return
         for change in changes:
-            self._suspects.note(change.generation, Process(change.process, change.pid))
+            if change.ours:
+                self._suspects.note(change.generation, Process(change.process, change.pid))
         self._awake.set()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from edged.addresses import Family
 from edged.inspect.allowance import Allowance
 from edged.inspect.decision import Counts, Decision
 from edged.inspect.detectors.mse import may_be_mse
@@ -24,14 +23,17 @@ from edged.inspect.sight import Endpoint, Found, Sight, TrafficClass
 from edged.inspect.streams import APART, REPEATED, Stream
 from edged.inspect.streams import MOST_BYTES as LONGEST
 from edged.packet.layers import TCP, UDP, Decoded
+from edged.packet.segment import OVER_IPV6, UDP_IPV6, Segment, is_piece, segment_of
 from edged.ruleset.nodes import Transport
 from edged.sources.hosts import Hosts
 
 UDP_IDLE = 180 * SECOND  # after which a datagram begins another flow; nf_conntrack_udp_timeout_stream is 120
 MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseconds each, a forged one up to eight times that
 
-_IPV6 = Family.IPV6  # looking an enum's member up costs time
+_INSPECTED = (TCP, UDP)
+_UDP_KINDS = (UDP, UDP_IPV6)
 _SYN, _SYN_ACK = 0x02, 0x12
+_QUIC = Decision(None, "quic", None, final=False)
 _ENCRYPTED = Found("bittorrent-encrypted", TrafficClass.P2P)
 _new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
 
@@ -92,65 +94,72 @@ class Inspector:
         `now_ns` is in nanoseconds, of any clock. `packet` is what `data` was decoded to, whole and without tunnels around it. A
         flow that is decided is answered for with each of its packets.
         """
-        # fmt: off
-        (family, source, destination, protocol, source_port, destination_port, flags, _, _, _, _, _, fragment, _, _, _, _, _,
-         at, end, _) = packet
-        # fmt: on
-        if protocol != TCP and protocol != UDP:  # noqa: PLR1714  a membership test takes longer
+        segment = segment_of(packet)
+        if segment is None:
+            self._counts.fragments += packet.protocol in _INSPECTED and is_piece(packet)
             return None
-        if fragment is not None and (fragment.offset or fragment.more):
-            self._counts.fragments += 1
-            return None
-        if source_port is None or destination_port is None:
-            return None
+        return self.take(now_ns, segment, data)
+
+    def take(self, now_ns: int, segment: Segment, data: bytes) -> Decision | None:
+        """As `feed`, with what the packet carries; the payload stands in `data`."""
+        kind, source, destination, source_port, destination_port, flags, sequence, at, end = segment
         is_low = source < destination or (source == destination and source_port <= destination_port)
-        kind = protocol + 256 if family is _IPV6 else protocol
         if is_low:
             key = (source, destination, source_port, destination_port, kind)
         else:
             key = (destination, source, destination_port, source_port, kind)
         flow = self._flows.get(key)
         if flow is not None and not 0 <= now_ns - flow.seen < SECOND:
-            flow = self._after_a_while(now_ns, key, flow, packet)
-        if flow is None or (flags is not None and flags & _SYN_ACK == _SYN and packet.sequence != flow.syn):
+            flow = self._after_a_while(now_ns, key, flow)
+        if flow is None or (flags is not None and flags & _SYN_ACK == _SYN and sequence != flow.syn):
             # of a live connection the rules hand out nothing before the server's answer to its SYN (policies/capping.py)
             is_answer = flags is not None and flags & _SYN_ACK == _SYN_ACK
             flow = self._flows.begin(key, Flow(BUDGET, now_ns, client_is_low=is_low != is_answer))
             self._counts.flows += 1
-        elif (decision := flow.decision) is not None and decision.final:
+        elif flow.is_decided:
             self.fed = flow
-            return decision
+            return flow.decision
         side = int(is_low != flow.client_is_low)
-        if flags is None:
+        if flags is None or sequence is None:
             if at < end:
-                self._datagram(now_ns, flow, side, packet, data[at : min(end, at + LONGEST)])
-        elif at < end or flags & _SYN:
-            self._segment(now_ns, flow, side, packet, data[at:end])
+                self._datagram(now_ns, flow, side, segment, data[at : min(end, at + LONGEST)])
+        elif at < end:
+            self._segment(now_ns, flow, side, segment, data[at:end])
+        elif flags & _SYN:
+            self._begin(flow, side, flags, sequence)
         self.decided += flow.is_decided
         self.fed = flow
         return flow.decision
 
-    def _after_a_while(self, now: int, key: Key, flow: Flow, packet: Decoded) -> Flow | None:
+    def _after_a_while(self, now: int, key: Key, flow: Flow) -> Flow | None:
         """The flow, in use again; None where it is over. That is asked once a second, as it costs a busy flow too much."""
-        if packet.protocol == UDP and now - flow.seen > UDP_IDLE:
+        if now - flow.seen > UDP_IDLE and key[4] in _UDP_KINDS:
             return None
         self._flows.use(key)
         flow.seen = now
         return flow
 
-    def _segment(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
-        """A TCP segment that has a SYN or payload; `side` is 0 where it comes from the client, 1 from the server."""
-        flags, sequence = packet.flags or 0, packet.sequence or 0
+    def _begin(self, flow: Flow, side: int, flags: int, sequence: int) -> Stream:
+        """A direction's bytes, from this segment on if none came before; `side` is 0 where it comes from the client, else 1."""
         if flags & _SYN_ACK == _SYN:
             flow.syn = sequence
-        is_syn = bool(flags & _SYN)
-        first = (sequence + is_syn) & 0xFFFF_FFFF  # a SYN takes a number (RFC 9293 section 3.4)
-        stream = flow.streams[side]
+        first, second = flow.streams
+        stream = second if side else first
         if stream is None:
-            stream = flow.streams[side] = Stream(first, after_syn=is_syn)
-        if not payload:
-            return
-        place = stream.take(first, payload)
+            is_syn = bool(flags & _SYN)
+            # a SYN takes a number (RFC 9293 section 3.4)
+            stream = Stream(sequence + is_syn & 0xFFFF_FFFF, after_syn=is_syn)
+            flow.streams = (first, stream) if side else (stream, second)
+        return stream
+
+    def _segment(self, now: int, flow: Flow, side: int, segment: Segment, payload: bytes) -> None:
+        """A TCP segment that has payload."""
+        flags, sequence = segment.flags or 0, segment.sequence or 0
+        stream = flow.streams[side]
+        if stream is None or flags & _SYN:
+            stream = self._begin(flow, side, flags, sequence)
+            sequence = sequence + bool(flags & _SYN) & 0xFFFF_FFFF
+        place = stream.take(sequence, payload)
         if place == REPEATED:
             return
         flow.number += 1
@@ -162,9 +171,8 @@ class Inspector:
             seen, place, is_whole = payload[:LONGEST], 0, False
         else:
             seen, is_whole = stream.data, is_whole and stream.is_whole
-        port = min(packet.source_port or 0, packet.destination_port or 0)
-        if flow.learns or not self._tcp_opening(now, flow, seen, place, port):
-            self._detect(now, flow, self._tcp, _sight(flow, side, packet, seen, other, place, from_start=is_whole))
+        if flow.learns or not self._tcp_opening(now, flow, seen, place, min(segment.source_port, segment.destination_port)):
+            self._detect(now, flow, self._tcp, _sight(flow, side, segment, seen, other, place, from_start=is_whole))
         self._settle(flow)
 
     def _tcp_opening(self, now: int, flow: Flow, seen: bytes, fresh: int, port: int) -> bool:
@@ -181,23 +189,23 @@ class Inspector:
         self._judge.incomplete(now, flow, opening)
         return opening.is_hello
 
-    def _datagram(self, now: int, flow: Flow, side: int, packet: Decoded, payload: bytes) -> None:
+    def _datagram(self, now: int, flow: Flow, side: int, segment: Segment, payload: bytes) -> None:
         """A UDP datagram that is not empty."""
         flow.number += 1
-        if not (self._dns(flow, packet, payload) or self._quic(now, flow, side, payload)):
-            sight = _sight(flow, side, packet, payload, flow.datagrams[1 - side], 0, from_start=True)
+        is_dns = DNS_PORT in (segment.source_port, segment.destination_port) and self._dns(flow, payload)
+        if not (is_dns or self._quic(now, flow, side, payload)):
+            sight = _sight(flow, side, segment, payload, flow.datagrams[1 - side], 0, from_start=True)
             self._detect(now, flow, self._udp, sight)
         if not flow.is_decided:
-            flow.datagrams[side] = payload
+            first, second = flow.datagrams
+            flow.datagrams = (first, payload) if side else (payload, second)
         self._settle(flow)
 
-    def _dns(self, flow: Flow, packet: Decoded, payload: bytes) -> bool:
-        if DNS_PORT not in (packet.source_port, packet.destination_port):
-            return False
+    def _dns(self, flow: Flow, payload: bytes) -> bool:
         message = dns.message(payload)
         if isinstance(message, dns.NotDns):
             return False
-        self._judge.opened(flow, Opening("dns", message.name, goes_on=False))
+        self._judge.opened(flow, _new(Opening, ("dns", message.name, False)))
         return True
 
     def _quic(self, now: int, flow: Flow, side: int, payload: bytes) -> bool:
@@ -206,7 +214,7 @@ class Inspector:
             if flow.learns or not may_be_opening(payload):
                 return False
             flow.quic, flow.quic_side, flow.budget = InitialHello(), side, LONG_BUDGET
-            flow.decision = Decision(None, "quic", None, final=False)
+            flow.decision = _QUIC
         if side != flow.quic_side:
             flow.quic.retry(payload)
             return True
@@ -214,7 +222,7 @@ class Inspector:
             return True
         hello = flow.quic.take(payload)
         if isinstance(hello, Hello):
-            self._judge.opened(flow, Opening("quic", hello.name, goes_on=False))
+            self._judge.opened(flow, _new(Opening, ("quic", hello.name, False)))
         elif isinstance(hello, NotQuic):
             flow.quic = flow.decision = None
             return False
@@ -231,13 +239,14 @@ class Inspector:
 
     def _settle(self, flow: Flow) -> None:
         """End what a packet's payload was looked at for."""
-        if flow.number >= flow.budget and not flow.is_decided:
+        if not flow.is_decided and flow.number >= flow.budget:
             self._judge.spent(flow)
-        self._flows.account(flow)
+        if flow.held or not flow.is_decided:
+            self._flows.account(flow)
 
 
-def _sight(flow: Flow, side: int, packet: Decoded, payload: bytes, other: bytes, fresh: int, *, from_start: bool) -> Sight:
-    is_ipv6 = packet.family is _IPV6
-    source = _new(Endpoint, (is_ipv6, packet.source, packet.source_port))
-    destination = _new(Endpoint, (is_ipv6, packet.destination, packet.destination_port))
+def _sight(flow: Flow, side: int, segment: Segment, payload: bytes, other: bytes, fresh: int, *, from_start: bool) -> Sight:
+    is_ipv6 = segment.kind >= OVER_IPV6
+    source = _new(Endpoint, (is_ipv6, segment.source, segment.source_port))
+    destination = _new(Endpoint, (is_ipv6, segment.destination, segment.destination_port))
     return _new(Sight, (payload, other, fresh, flow.number, not side, from_start, source, destination))

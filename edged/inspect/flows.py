@@ -11,6 +11,7 @@ from edged.inspect.streams import Stream
 MOST_FLOWS = 65_536
 MOST_BYTES = 64 << 20  # of payload, in all
 _GONE = -1 << 80  # a time before all others
+_NO_STREAMS, _NO_DATAGRAMS = (None, None), (b"", b"")
 
 # Both ends, the lower one first, and the IP protocol, to which IPv6 adds 256
 Key = tuple[int, int, int, int, int]
@@ -23,6 +24,7 @@ class Flow:
     - `seen`: when it was last put in front, in nanoseconds; who uses it does so once a second. Before all time once the flow is
       no longer remembered, whoever still holds it.
     - `number`: packets that brought payload so far; `budget`: how many may, before the flow is given up.
+    - `is_decided`: nothing about `decision` will change.
     - `streams`: of TCP, the client's direction and the server's; `datagrams`: of UDP, the last of each.
     - `waits_since`: when the first piece of an incomplete ClientHello came; None where there is none.
     - `quic_side`: from which of the two the datagrams come that `quic` reads.
@@ -35,6 +37,7 @@ class Flow:
         "datagrams",
         "decision",
         "held",
+        "is_decided",
         "learns",
         "number",
         "quic",
@@ -52,18 +55,14 @@ class Flow:
         self.seen = now
         self.syn: int | None = None
         self.decision: Decision | None = None
-        self.streams: list[Stream | None] = [None, None]
-        self.datagrams = [b"", b""]
+        self.is_decided = False
+        self.streams: tuple[Stream | None, Stream | None] = _NO_STREAMS
+        self.datagrams = _NO_DATAGRAMS
         self.quic: InitialHello | None = None
         self.quic_side = 0
         self.waits_since: int | None = None
         self.learns = False
         self.held = 0
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether nothing about it will change."""
-        return self.decision is not None and self.decision.final
 
     def holds(self) -> int:
         """Bytes of payload that are kept for it now."""
@@ -76,10 +75,11 @@ class Flow:
         return held + self.quic.held if self.quic is not None else held
 
     def end(self, decision: Decision) -> None:
-        """Keep the decision, and let go of all payload."""
+        """Keep the decision, which is final, and let go of all payload."""
         self.decision = decision
-        self.streams = [None, None]
-        self.datagrams = [b"", b""]
+        self.is_decided = True
+        self.streams = _NO_STREAMS
+        self.datagrams = _NO_DATAGRAMS
         self.quic = None
 
 

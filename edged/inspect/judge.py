@@ -17,6 +17,8 @@ LONG_BUDGET = 16  # where a ClientHello comes in pieces, or an HTTP response may
 HELLO_TIMEOUT = 2 * SECOND
 MOST_LEARNT = 1_024  # endpoints that wait to be asked for
 
+_new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
+
 
 class Judge:
     """Sets `Flow.decision`, and counts."""
@@ -29,16 +31,15 @@ class Judge:
 
     def opened(self, flow: Flow, opening: Opening) -> None:
         """A protocol that the flow opens with, and the host it asks for."""
-        host = opening.host
-        former = flow.decision
-        is_question = opening.protocol == "dns"  # for a service's address, and none of its traffic
-        if host is not None and not is_question and self._hosts.covers(host):
-            self._classify(flow, TrafficClass.STREAMING, opening.protocol, host)
-        elif not opening.goes_on:
-            self._end(flow, Decision(None, opening.protocol, host, final=True))
-        elif former is None or former.host is None:
+        protocol, host, goes_on = opening
+        # a question of DNS is for a service's address, and none of its traffic
+        if host is not None and protocol != "dns" and self._hosts.covers(host):
+            self._classify(flow, TrafficClass.STREAMING, protocol, host)
+        elif not goes_on:
+            self._end(flow, _new(Decision, (None, protocol, host, True)))
+        elif (former := flow.decision) is None or former.host is None:
             flow.budget = LONG_BUDGET
-            flow.decision = Decision(None, opening.protocol, host, final=False)
+            flow.decision = _new(Decision, (None, protocol, host, False))
 
     def incomplete(self, now: int, flow: Flow, message: Incomplete) -> None:
         """A message that is not whole yet: it may take longer, but a ClientHello not more than HELLO_TIMEOUT."""

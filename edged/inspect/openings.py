@@ -33,6 +33,8 @@ class Incomplete:
     is_hello: bool
 
 
+_new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
+
 _INCOMPLETE_HELLO, _INCOMPLETE = Incomplete(is_hello=True), Incomplete(is_hello=False)
 _RESPONDED = Opening("http", None, goes_on=True)
 
@@ -46,7 +48,7 @@ def tcp_opening(stream: bytes, fresh: int, port: int) -> Opening | Incomplete | 
     if first == _TLS_HANDSHAKE:
         hello = tls.opening(stream)
         if isinstance(hello, Hello):
-            return Opening("tls", hello.name, goes_on=False)
+            return _new(Opening, ("tls", hello.name, False))
         return _INCOMPLETE_HELLO if isinstance(hello, NeedMore) else None
     if port == DNS_PORT:
         messages = dns.messages(stream)

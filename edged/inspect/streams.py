@@ -24,7 +24,7 @@ class Stream:
     def __init__(self, first: int, *, after_syn: bool) -> None:
         """`first` is the sequence number of the first byte."""
         self._next = first
-        self._waiting: list[tuple[int, bytes]] = []  # in the order of their arrival
+        self._waiting: tuple[tuple[int, bytes], ...] = ()  # in the order of their arrival
         self.data = b""
         self.is_whole = after_syn
 
@@ -53,7 +53,7 @@ class Stream:
                 self._begin_anew(sequence)
                 self._append(segment)
                 return 0
-            self._waiting.append((sequence, segment))
+            self._waiting = (*self._waiting, (sequence, segment))
             self._drain()
             self._bound()
         return before if len(self.data) > before else APART
@@ -68,7 +68,7 @@ class Stream:
         while (following := self._following()) is not None:
             self._append(following)
         if self._waiting:
-            self._waiting = [each for each in self._waiting if self._ends_after(*each)]
+            self._waiting = tuple(each for each in self._waiting if self._ends_after(*each))
 
     def _following(self) -> bytes | None:
         """The next bytes: of the first segment that has them, up to where one begins that came before it."""
@@ -97,6 +97,6 @@ class Stream:
 
     def _begin_anew(self, sequence: int) -> None:
         self._next = sequence
-        self._waiting = []
+        self._waiting = ()
         self.data = b""
         self.is_whole = False

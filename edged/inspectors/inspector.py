@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edged.inspect.sight import Endpoint, TrafficClass
-from edged.packet.layers import Decoded
+from edged.packet.segment import Segment
 
 
 class Decision(Protocol):
@@ -31,8 +31,8 @@ class Inspector(Protocol):
     def decided(self) -> int:
         """How many flows it has decided: each once, though it answers for each of their packets."""
 
-    def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
-        """The next packet in the queue, and the bytes that its places count in; None: nothing can be said yet."""
+    def take(self, now_ns: int, segment: Segment, data: bytes) -> Decision | None:
+        """The next packet in the queue, and the bytes that its payload stands in; None: nothing can be said yet."""
 
     def learn(self, now_ns: int, peers: Sequence[Endpoint]) -> None:
         """Endpoints that another worker's flows named."""

@@ -1,4 +1,4 @@
-"""The work of one worker: each packet of its queue is read, inspected and accepted, in that order and at once."""
+"""The work of one worker: the packets of its queue are read, inspected and accepted, in their order, some at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from edged.inspect.sight import TrafficClass
 from edged.inspectors import peers
 from edged.inspectors.board import CLASSES, Board, Word
 from edged.inspectors.inspector import Inspector
-from edged.inspectors.queue import LARGEST, Queue, Waiting, waiting_in
+from edged.inspectors.queue import Queue
+from edged.inspectors.verdicts import Verdicts
+from edged.inspectors.wire import LARGEST, Reader
 from edged.marks import FlowClass, MarkFields
 from edged.packet.layers import Undecodable
 from edged.packet.network import ip
+from edged.packet.segment import plain, segment_of
 
 _REST_MS = 250  # between two signs of life where nothing comes
-_BETWEEN = 256  # packets between two looks at the control socket where they never end
+_AT_ONCE = 16  # packets that are accepted by one system call
+_HELD_NS = 1_000_000  # and for how long the first of them may be held, where one after it takes long
+_BETWEEN = 16  # such calls between two looks at the control socket where packets never end
 _ON_WIRE = 1 << 17  # what was copied may be less than the packet, which the kernel has found whole
 
 # looking an enum's member up costs time
@@ -39,6 +44,8 @@ class Service:
 
     def __init__(self, queue: Queue, board: Board, control: socket.socket, inspector: Inspector, marks: MarkFields) -> None:
         self._queue = queue
+        self._reader = Reader()
+        self._verdicts = Verdicts(queue)
         self._words = board.words
         self._control = control
         self._inspector = inspector
@@ -51,50 +58,68 @@ class Service:
 
     def run(self) -> None:
         """Serve; returns when the supervisor has closed its end, with every packet accepted. Raises MemoryError, OSError."""
-        words, receive = self._words, self._queue.socket.recv
+        words = self._words
         while self._confer():
             if words[_BUSY] == 0:
                 self._waits.poll(_REST_MS)
             words[_BEAT] = monotonic_ns()
             words[_BUSY] = 1
-            try:
-                for _ in range(_BETWEEN):
-                    self.take(receive(LARGEST, socket.MSG_DONTWAIT))
-            except BlockingIOError:
-                words[_BUSY] = 0
+            for _ in range(_BETWEEN):
+                if not self._serve():
+                    words[_BUSY] = 0
+                    break
         self._queue.release(words[_LAST])
 
+    def _serve(self) -> bool:
+        """Some of the packets that wait, up to their verdicts; False where no more do."""
+        words, receive, take = self._words, self._queue.socket.recv, self.take
+        until = monotonic_ns() + _HELD_NS
+        try:
+            for _ in range(_AT_ONCE):
+                take(receive(LARGEST, socket.MSG_DONTWAIT))
+                if words[_BEAT] > until:
+                    break
+        except BlockingIOError:
+            return False
+        finally:
+            self._verdicts.tell()
+        return True
+
     def take(self, message: bytes) -> None:
-        """One message from the kernel; a packet in it is accepted, whatever is found in it. Raises MemoryError, OSError."""
+        """One message from the kernel; a packet in it is to be accepted, whatever is found in it. Raises MemoryError."""
         words = self._words
         words[_BEAT] = now = monotonic_ns()
-        waiting = waiting_in(message)
+        waiting = self._reader.waiting_in(message)
         if waiting is None:
             return
-        number, mark, data = waiting
+        number, mark, at, end = waiting
         words[_LAST] = number
-        packet = ip(data, 0, _ON_WIRE)
-        if isinstance(packet, Undecodable):
-            self._queue.accept(number)
-            words[_UNREADABLE] += 1
-            return
+        segment = plain(message, at, end)
+        if segment is None:
+            message = message[at:end]
+            packet = ip(message, 0, _ON_WIRE)
+            segment = None if isinstance(packet, Undecodable) else segment_of(packet)
+            if segment is None:
+                self._verdicts.accept(number)
+                words[_UNREADABLE if isinstance(packet, Undecodable) else _UNDECIDED] += 1
+                return
         decided = self._inspector.decided
         try:
-            decision = self._inspector.feed(now, packet, data)
+            decision = self._inspector.take(now, segment, message)
         except Exception as failed:  # noqa: BLE001  no fault of an inspector may cost a packet
-            self._failed(waiting, failed)
+            self._failed(number, failed)
             return
         if decision is None or not decision.final:
-            self._queue.accept(number)
+            self._verdicts.accept(number)
             words[_UNDECIDED] += 1
             return
-        self._queue.accept_marked(number, mark & self._kept | self._answers[decision.traffic_class])
+        self._verdicts.accept_marked(number, mark & self._kept | self._answers[decision.traffic_class])
         # packets that were on their way when the flow was decided come too, and are answered like the one that decided it
         words[_COUNTS[decision.traffic_class]] += self._inspector.decided - decided
         words[_DECIDED] += 1
 
-    def _failed(self, waiting: Waiting, failed: Exception) -> None:
-        self._queue.accept(waiting.number)
+    def _failed(self, number: int, failed: Exception) -> None:
+        self._verdicts.accept(number)
         self._words[_FAILED] += 1
         if isinstance(failed, MemoryError):
             raise failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
 from edged.addresses import Family
@@ -178,13 +179,11 @@ def _flush(table: str, chain: str) -> Message:
 
 
 def _rule(table: str, chain: Chain, rule: Rule) -> Message:
+    place = text(RuleAttr.TABLE, table) + text(RuleAttr.CHAIN, chain.name)
+    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, place + _rule_body(rule), rule_label(chain, rule))
+
+
+@lru_cache(maxsize=4096)  # who puts a table back that a stranger removed has no time to encode it anew
+def _rule_body(rule: Rule) -> bytes:
     expressions = encode_rule(rule)
-    body = b"".join(
-        (
-            text(RuleAttr.TABLE, table),
-            text(RuleAttr.CHAIN, chain.name),
-            nest(RuleAttr.EXPRESSIONS, expressions),
-            attribute(RuleAttr.USERDATA, comment_of(rule, expressions)),
-        )
-    )
-    return Message(Msg.NEWRULE, uapi.NLM_F_CREATE | uapi.NLM_F_APPEND, body, rule_label(chain, rule))
+    return nest(RuleAttr.EXPRESSIONS, expressions) + attribute(RuleAttr.USERDATA, comment_of(rule, expressions))

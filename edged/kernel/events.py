@@ -1,6 +1,6 @@
-"""What happens in the kernel without our doing: commits of other programs, and links that come and go.
+"""What happens in the kernel without our doing: commits of other programs, links that come and go, changes of queueing.
 
-Both listeners are read without waiting; their `fileno()` goes into an event loop. A listener that was too slow loses events
+The listeners are read without waiting; their `fileno()` goes into an event loop. A listener that was too slow loses events
 (ENOBUFS): `lost` says so, and whoever reads then looks at the state itself.
 """
 
@@ -14,24 +14,26 @@ from dataclasses import dataclass
 
 from edged.errors import KernelError
 from edged.kernel import uapi
-from edged.kernel.attrs import number, string
+from edged.kernel.attrs import number, string, text
 from edged.kernel.messages import Reply, nft, unpack
 from edged.kernel.namespace import open_nftables, open_route
 
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _RECEIVE_BUFFER = 4 * 1024 * 1024  # one element more in a big set is one event more
 _BUFFER_SIZE = 256 * 1024
+# the first attribute of each object's message: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and so on, all 1 (nf_tables_fill_*_info)
+_OUR_TABLE = text(1, "edged")[:10]  # without its padding
 
 
-class _Listener:
-    """A netlink socket that is a member of one multicast group."""
+class Listener:
+    """A netlink socket that is a member of multicast groups."""
 
-    def __init__(self, opened: socket.socket, group: int) -> None:
+    def __init__(self, opened: socket.socket, *groups: int) -> None:
         self._socket = opened
-        self._group = group
+        self._groups = groups
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-            self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, group)
+            self._join(uapi.NETLINK_ADD_MEMBERSHIP)
         except OSError as failed:
             self._socket.close()
             raise KernelError(f"cannot listen to the kernel's events: {failed}", errno=failed.errno or 0) from failed
@@ -41,11 +43,11 @@ class _Listener:
     @contextmanager
     def hushed(self) -> Iterator[None]:
         """Hear nothing meanwhile; what happened then counts as lost."""
-        self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_DROP_MEMBERSHIP, self._group)
+        self._join(uapi.NETLINK_DROP_MEMBERSHIP)
         try:
             yield
         finally:
-            self._socket.setsockopt(uapi.SOL_NETLINK, uapi.NETLINK_ADD_MEMBERSHIP, self._group)
+            self._join(uapi.NETLINK_ADD_MEMBERSHIP)
 
     def fileno(self) -> int:
         """The descriptor; readable when there is something to read."""
@@ -54,6 +56,10 @@ class _Listener:
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+
+    def _join(self, option: int) -> None:
+        for group in self._groups:
+            self._socket.setsockopt(uapi.SOL_NETLINK, option, group)
 
     def _waiting(self) -> Iterator[Reply]:
         """The messages that have come; `lost` tells whether others were lost since the last time."""
@@ -76,15 +82,16 @@ class GenerationChange:
     """A commit to the ruleset, and the process that made it.
 
     The pid is that of the machine's first PID namespace: inside a container one's own looks like another's. One's own commits
-    are known by the generation that `Kernel.apply` gave.
+    are known by the generation that `Kernel.apply` gave. `ours`: it changed edged's table, or may have, since events were lost.
     """
 
     generation: int
     pid: int
     process: str
+    ours: bool
 
 
-class NftEvents(_Listener):
+class NftEvents(Listener):
     """Commits to the ruleset, one's own among them.
 
     A table that goes because its owner's socket closed is not a commit: the kernel tells of it without a new generation.
@@ -93,31 +100,37 @@ class NftEvents(_Listener):
     def __init__(self, netns: str | None = None) -> None:
         """Listen in the present or the named network namespace. Raises KernelError."""
         super().__init__(open_nftables(netns), uapi.NFNLGRP_NFTABLES)
+        self._ours = False  # what has been told of the commit whose NEWGEN is still to come
 
     def read(self) -> list[GenerationChange]:
         """The commits since the last time, oldest first."""
         changes = []
         for event in self._waiting():
+            # a commit's objects are told before its generation (nf_tables_commit)
             if event.kind == nft(uapi.Msg.NEWGEN):
                 fields = event.attributes
                 pid = number(fields.get(uapi.GenAttr.PROC_PID))
                 process = string(fields.get(uapi.GenAttr.PROC_NAME))
-                changes.append(GenerationChange(number(fields.get(uapi.GenAttr.ID)), pid, process))
+                generation = number(fields.get(uapi.GenAttr.ID))
+                changes.append(GenerationChange(generation, pid, process, self._ours or self.lost))
+                self._ours = False
+            elif event.family == uapi.NFPROTO_INET and event.body.startswith(_OUR_TABLE, 4):
+                self._ours = True
         return changes
 
 
-_RTNLGRP_LINK = 1  # linux/rtnetlink.h
-_RTM_NEWLINK, _RTM_DELLINK = 16, 17
+RTNLGRP_LINK = 1  # linux/rtnetlink.h
+RTM_NEWLINK, RTM_DELLINK = 16, 17
 
 
-class LinkEvents(_Listener):
+class LinkEvents(Listener):
     """Links that appear, vanish, change their state or their name."""
 
     def __init__(self, netns: str | None = None) -> None:
         """Listen in the present or the named network namespace. Raises KernelError."""
-        super().__init__(open_route(netns), _RTNLGRP_LINK)
+        super().__init__(open_route(netns), RTNLGRP_LINK)
 
     def read(self) -> bool:
         """Whether anything about the links changed, or may have (`lost`), since the last time."""
         kinds = {event.kind for event in self._waiting()}
-        return self.lost or not kinds.isdisjoint((_RTM_NEWLINK, _RTM_DELLINK))
+        return self.lost or not kinds.isdisjoint((RTM_NEWLINK, RTM_DELLINK))

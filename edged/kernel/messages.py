@@ -16,12 +16,16 @@ _ERRNO = struct.Struct("=i")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One message as received; the body starts after netlink's header."""
+    """One message as received; the body starts after netlink's header.
+
+    Of a notification, `port` is the netlink port that asked for what it tells of; 0: nobody did, or the kernel does not tell.
+    """
 
     kind: int
     flags: int
     sequence: int
     body: bytes
+    port: int = 0
 
     @property
     def family(self) -> int:
@@ -58,10 +62,10 @@ def unpack(datagram: memoryview) -> Iterator[Reply]:
     """The messages of one datagram; a torn one ends the walk."""
     offset = 0
     while offset + _HEADER.size <= len(datagram):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
+        length, kind, flags, sequence, port = _HEADER.unpack_from(datagram, offset)
         if length < _HEADER.size or offset + length > len(datagram):
             return
-        yield Reply(kind, flags, sequence, bytes(datagram[offset + _HEADER.size : offset + length]))
+        yield Reply(kind, flags, sequence, bytes(datagram[offset + _HEADER.size : offset + length]), port)
         offset += (length + 3) & ~3
 
 

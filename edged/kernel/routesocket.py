@@ -44,6 +44,12 @@ class RouteSocket:
         self._buffer = memoryview(bytearray(_RECEIVE_SIZE))
         self._sequence = 0
 
+    @property
+    def port(self) -> int:
+        """The netlink port that notifications of what was asked for here come with."""
+        port, _ = self._socket.getsockname()
+        return int(port)
+
     def close(self) -> None:
         """Close the descriptor."""
         self._socket.close()

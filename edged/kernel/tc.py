@@ -78,6 +78,11 @@ class LinuxTrafficControl:
         """In the present or the named network namespace. Raises KernelError."""
         self._route = RouteSocket(netns)
 
+    @property
+    def port(self) -> int:
+        """The netlink port by which the kernel's notifications of its changes are told from others'."""
+        return self._route.port
+
     def capabilities(self) -> TrafficCapabilities:
         """Probe; changes nothing, and may load modules as the real qdisc would. Raises KernelError."""
         leaves = {Leaf.PFIFO, *(leaf for leaf in _OWN if self._has(leaf.value))}

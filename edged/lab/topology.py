@@ -173,7 +173,7 @@ class Topology:
             namespaces.set_sysctls(self._netns(role), _QUIET)
         namespaces.set_sysctls(self.gateway.netns, _FORWARDING)
         self._wire()
-        _batch(self.gateway.netns, _gateway_commands())
+        _batch(self.gateway.netns, gateway_commands())
         _batch(self.dynamic.netns, _subscriber_commands(self.dynamic, self.open_resolver))
         _batch(self.static.netns, _subscriber_commands(self.static))
         _batch(self.outside.netns, _outside_commands(self.outside, self.own_mail, self.resolver, self.web))
@@ -218,7 +218,8 @@ def remove_leftovers() -> None:
             _remove_namespace(path.name)
 
 
-def _gateway_commands() -> list[str]:
+def gateway_commands() -> list[str]:
+    """What brings the gateway's interfaces up, with their addresses and routes, as commands of ip(8)."""
     return [
         "link set lo up",
         "link set lan0 up",

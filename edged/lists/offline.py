@@ -63,5 +63,8 @@ def _reading(configuration: Configuration) -> ListBook:
 def _book(store: ListStore) -> ListBook:
     from edged.lists.book import ListBook  # noqa: PLC0415
     from edged.lists.protected import protected  # noqa: PLC0415
+    from edged.lockout.gather import Lifelines  # noqa: PLC0415
 
-    return ListBook(store, SystemClock(), lambda configuration: tuple(protected(configuration)))
+    clock = SystemClock()
+    lifelines = Lifelines.of_this_process(clock)
+    return ListBook(store, clock, lambda configuration: tuple(protected(configuration, lifelines.ends(configuration))))

@@ -1,24 +1,23 @@
-"""What no list may name (semantics BL-8): never_block, the gateway's own addresses, its default routes and its resolvers."""
+"""What no list may name (semantics BL-8): never_block, the gateway's own addresses and default routes, and who manages it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 
 from edged.addresses import Address, Prefix
 from edged.errors import KernelError
 from edged.kernel.reach import default_gateways, own_addresses
 from edged.loader import Configuration
+from edged.lockout.farend import FarEnd
 from edged.sources.guards import Protected
 
 _log = logging.getLogger(__name__)
-_RESOLVERS = Path("/etc/resolv.conf")
 
 
-def protected(configuration: Configuration) -> Iterator[Protected]:
-    """All that a list must leave alone on this machine, with what it is."""
+def protected(configuration: Configuration, ends: Sequence[FarEnd]) -> Iterator[Protected]:
+    """All that a list must leave alone on this machine, with what it is; `ends` are those of the lock-out guard."""
     for index, prefix in enumerate(configuration.edged.never_block):
         yield Protected(prefix, f"never_block, {configuration.places.at('never_block', index)}")
     try:
@@ -28,7 +27,8 @@ def protected(configuration: Configuration) -> Iterator[Protected]:
         own, gateways = (), ()
     yield from _each(own, "the gateway's own address")
     yield from _each(gateways, "the next hop of a default route")
-    yield from _each(tuple(_resolvers()), f"a resolver of {_RESOLVERS}")
+    for end in ends:
+        yield Protected(_single(end.address), end.told)
 
 
 def _each(addresses: tuple[Address, ...], what: str) -> Iterator[Protected]:
@@ -39,17 +39,3 @@ def _each(addresses: tuple[Address, ...], what: str) -> Iterator[Protected]:
 
 def _single(address: Address) -> Prefix:
     return ip_network(address)
-
-
-def _resolvers() -> Iterator[Address]:
-    try:
-        lines = _RESOLVERS.read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver":
-            try:
-                yield ip_address(words[1].partition("%")[0])
-            except ValueError:
-                continue

@@ -1,24 +1,22 @@
-"""The page and the server of it.
-
-A scrape asks for the figures of that moment and renders them; nothing is counted here. The server runs in threads of its own,
-so a scrape waits for nobody and nobody for a scrape.
-"""
+"""The page: a scrape asks for the figures of that moment and renders them; nothing is counted here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edged.config.metrics import Listen
 from edged.daemon.totals import over_classes
-from edged.errors import EdgedError
 from edged.lists.book import Health
 from edged.metrics.caps import capped, inspected, subscribers
 from edged.metrics.figures import Figures
 from edged.sources.parsed import Reason
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
 
@@ -67,7 +65,9 @@ def _enforcement(figures: Figures) -> Iterator[Metric]:
         "Whether the kernel was last seen to hold exactly the configured policy.",
         value=float(figures.in_sync),
     )
-    repairs = CounterMetricFamily("edged_drift_repairs", "Foreign changes to the table that were undone.", labels=["reason"])
+    repairs = CounterMetricFamily(
+        "edged_drift_repairs", "Foreign changes to the table and the queueing that were put right.", labels=["reason"]
+    )
     for reason, count in figures.repairs.items():
         repairs.add_metric([reason], count)
     yield repairs
@@ -124,21 +124,9 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def serve(listen: Listen, figures: Callable[[], Figures]) -> Callable[[], None]:
-    """Serve the page from now on, and give what ends it. Raises EdgedError where the address cannot be used."""
+def application(figures: Callable[[], Figures]) -> WSGIApplication:
+    """The page as a WSGI application."""
     registry = CollectorRegistry()
     registry.register(EdgedCollector(figures))
-    try:
-        server, thread = start_http_server(listen.port, listen.host, registry)
-    except OSError as error:
-        raise EdgedError(
-            f"cannot serve metrics on {listen}: {error.strerror}. Another program may have the port (ss -ltnp); "
-            "metrics.listen in edged.yaml chooses another one. The policy is in force without the daemon."
-        ) from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop
+    made: WSGIApplication = make_wsgi_app(registry)
+    return made

@@ -52,7 +52,7 @@ from edged.ruleset.nodes import (
     TransportIs,
 )
 from edged.ruleset.sets import AddressSet
-from edged.ruleset.tree import Chain, Rule, Table
+from edged.ruleset.tree import FORWARDING, Chain, Rule, Table
 
 _FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
 
@@ -94,18 +94,19 @@ class Decision:
         return exempting[-1] if exempting else None
 
 
-def evaluate(table: Table, packet: Packet, flow: FlowState, now: int) -> Decision:
-    """What the table does with a forwarded packet, every rate being below its limit and nobody holding a lease.
+def evaluate(table: Table, packet: Packet, flow: FlowState, now: int, hooks: tuple[str, ...] = FORWARDING) -> Decision:
+    """What the table does with a packet that passes these hooks, every rate being below its limit and nobody holding a lease.
 
-    An accept, and a queue, end their base chain alone; `rule` of an accepted packet is the one that accepted it first. `now`
-    (seconds since the epoch) decides which set elements have ended. Raises CannotJudge for a fragment: conntrack hands only
+    A packet of the gateway's own came in by no interface (""), one for it goes out by none. An accept, and a queue, end their
+    base chain alone; `rule` of an accepted packet is the one that accepted it first. `now` (seconds since the epoch) decides
+    which set elements have ended. Raises CannotJudge for a fragment: conntrack hands only
     whole packets to the rules.
     """
     if packet.protocol == _FRAGMENT_HEADER:
         raise CannotJudge("this is a fragment; the rules see the reassembled packet only: give that one")
     way = _Way(table, packet, flow, now, flow.mark)
     accepted: Rule | None = None
-    for chain in table.way:
+    for chain in table.way if hooks == FORWARDING else table.way_through(hooks):
         decided = _walk(way, chain)
         if decided is None:
             continue

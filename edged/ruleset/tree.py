@@ -5,7 +5,7 @@ A tree is valid by construction: `Table` refuses dangling and circular reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,8 +85,10 @@ class Rule:
 GENERATION = "generation"  # the name of SetGeneration's note
 
 
-# the hooks that a forwarded packet passes, in their order
+# the hooks that a packet passes, in their order: a forwarded one, one for this machine, and one of this machine's own
 FORWARDING = ("prerouting", "forward", "postrouting")
+RECEIVING = ("prerouting", "input")
+SENDING = ("output", "postrouting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,12 @@ class Table:
     @cached_property
     def way(self) -> tuple[Chain, ...]:
         """The base chains that a forwarded packet meets, in that order."""
-        met = [(hook, chain) for chain in self.chains if (hook := chain.hook) is not None and hook.name in FORWARDING]
-        met.sort(key=lambda each: (FORWARDING.index(each[0].name), each[0].priority))
+        return self.way_through(FORWARDING)
+
+    def way_through(self, hooks: Sequence[str]) -> tuple[Chain, ...]:
+        """The base chains at these hooks, in the hooks' order and each hook's."""
+        met = [(hook, chain) for chain in self.chains if (hook := chain.hook) is not None and hook.name in hooks]
+        met.sort(key=lambda each: (hooks.index(each[0].name), each[0].priority))
         return tuple(chain for _, chain in met)
 
     def ranges(self, name: str) -> AddressSet:

@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from edged.addresses import Family
 from edged.inspect.sight import Endpoint, TrafficClass
 from edged.inspectors.worker import main
-from edged.packet.layers import Decoded
+from edged.packet.segment import OVER_IPV6, Segment
 
 SIGNS = {b"\x13BitTorrent": TrafficClass.P2P, b"RTSP/1.0": TrafficClass.STREAMING}
 
@@ -37,17 +36,17 @@ class FirstPayload:
         self._hoard: list[bytes] = []
         self._named: list[Endpoint] = []
         self._known: set[Endpoint] = set()
-        self._flows: set[tuple[int, int | None, int, int | None]] = set()
+        self._flows: set[tuple[int, int, int, int]] = set()
 
     @property
     def decided(self) -> int:
         return len(self._flows)
 
-    def feed(self, now_ns: int, packet: Decoded, data: bytes) -> Decision | None:
+    def take(self, now_ns: int, segment: Segment, data: bytes) -> Decision | None:
         if self._slow:
             time.sleep(self._slow)
-        payload = data[packet.payload : packet.end]
-        server = Endpoint(packet.family is Family.IPV6, packet.destination, packet.destination_port or 0)
+        payload = data[segment.at : segment.end]
+        server = Endpoint(segment.kind >= OVER_IPV6, segment.destination, segment.destination_port)
         match payload[:5]:
             case b"":
                 return None
@@ -63,7 +62,7 @@ class FirstPayload:
                 self._named.append(server)
         if server not in self._known and payload.startswith((b"?", b"named")):
             return None
-        self._flows.add((packet.source, packet.source_port, packet.destination, packet.destination_port))
+        self._flows.add((segment.source, segment.source_port, segment.destination, segment.destination_port))
         if server in self._known:
             return Decision(TrafficClass.P2P)
         return Decision(next((each for sign, each in SIGNS.items() if payload.startswith(sign)), None))

@@ -385,10 +385,8 @@ async def repaired(daemon: Daemon) -> list[float]:
             async with asyncio.timeout(5):
                 while keeper.state.repairs[Reason.TABLE_REMOVED] < count:
                     await asyncio.sleep(0.001)
-        last = keeper.state.last_drift
-        assert last is not None
-        assert last.process.name == "nft"
-        assert last.process.pid > 0
+        assert keeper.state.recent[0].process.name == "nft"
+        assert keeper.state.recent[0].process.pid > 0
         daemon.host.run(["nft", "flush", "chain", "inet", "edged", "op25b_up"], check=True)
         async with asyncio.timeout(5):
             while not keeper.state.repairs[Reason.RULES_CHANGED]:

@@ -29,11 +29,13 @@ MAY_KNOW = {
     "caps": {"addresses", "config", "interfaces", "marks", "policies", "queueing", "ruleset", "subscribers", "tracked"},
     "inspect": {"addresses", "packet", "ruleset", "sources"},
     "config": {"addresses", "errors", "interfaces", "marks", "origin"},
+    "credentials": {"config"},
     "policies": {"addresses", "config", "interfaces", "marks", "origin", "packed", "ruleset"},
     "kernel": {"addresses", "errors", "marks", "packed", "queueing", "ruleset", "tracked"},
     "enforce": {"errors", "kernel", "ruleset"},
     "configuration": {"addresses", "config", "policies", "ruleset", "sources", "subscribers"},
-    "loader": {"addresses", "config", "configuration", "policies", "sources", "subscribers"},
+    "lockout": {"addresses", "clock", "config", "configuration", "errors", "explain", "kernel", "packet", "policies", "ruleset"},
+    "loader": {"addresses", "config", "configuration", "credentials", "policies", "sources", "subscribers"},
 }
 # The JSON Schema of all files names every policy's settings, so it stands where the loader stands: above the policies.
 ABOVE = {"config/schema.py"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
@@ -21,6 +22,7 @@ def _written(octet: int) -> str:
     return chr(octet).lower() if 0x21 <= octet <= 0x7E else f"\\{octet:03}"
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII).fullmatch  # what is written as it stands, but for its case
 _WRITTEN = tuple(_written(octet) for octet in range(256))
 
 
@@ -115,6 +117,8 @@ def _first_name(data: bytes) -> str:
     labels: list[str] = []
     at = _HEADER.size
     while length := data[at]:
-        labels.append("".join([_WRITTEN[octet] for octet in data[at + 1 : at + 1 + length]]))
+        label = data[at + 1 : at + 1 + length]
+        plain = label.decode("latin-1")
+        labels.append(plain.lower() if _PLAIN(plain) else "".join([_WRITTEN[octet] for octet in label]))
         at += 1 + length
     return ".".join(labels) or "."

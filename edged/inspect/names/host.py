@@ -25,4 +25,4 @@ def host_of(authority: bytes) -> str | None:
         literal = host.lower() + bracket
         return literal.decode("ascii") if _IPV6_LITERAL.fullmatch(literal) and _PORT.fullmatch(rest) else None
     host, colon, port = authority.partition(b":")
-    return host_name(host) if _PORT.fullmatch(colon + port) else None
+    return host_name(host) if not colon or _PORT.fullmatch(colon + port) else None

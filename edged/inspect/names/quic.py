@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_DATAGRAMS = 16
 
 _LONG = 0x80
+_OPENS = _LONG | 0x08  # of a long header, or of older Google QUIC with a connection id
 _LONGEST_CONNECTION_ID = 20
 _LEAST_DATAGRAM = 1200  # a client's first, RFC 9000 section 14.1
 _MOST_PACKETS = 4  # of one datagram: what nobody sent in earnest costs two decryptions a packet
@@ -43,6 +44,8 @@ class _Packet(NamedTuple):
 
 def may_be_opening(datagram: bytes) -> bool:
     """Whether InitialHello would take this for a flow's first datagram; telling so costs no decryption."""
+    if not (datagram and datagram[0] & _OPENS):
+        return False
     if gquic.is_client_packet(datagram):
         return True
     version = _version(datagram, 0)

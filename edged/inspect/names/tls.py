@@ -14,6 +14,7 @@ _LONGEST_RECORD = 1 << 14
 _CLIENT_HELLO = b"\x01"
 _LEAST_HELLO = 41  # version, random, an empty session id, one cipher suite, one compression method
 _EXTENSION = Struct("!HH")  # its type, and the length of what follows
+_new = tuple.__new__  # the constructor of a NamedTuple is written in Python and takes twice as long
 _SERVER_NAME, _ENCRYPTED_CLIENT_HELLO = 0, 0xFE0D
 
 
@@ -30,8 +31,14 @@ def opening(stream: bytes) -> Hello | NeedMore | NotTls:
 
     `stream` is in order, without a hole and from the first byte on. A ClientHello of more than LONGEST bytes is not TLS.
     """
+    size = len(stream)
+    if size >= 9 and stream.startswith(_RECORD_BEGINS) and stream[2:3] <= _LATEST_MINOR:
+        length = stream[3] << 8 | stream[4]
+        first = stream[5 : 5 + length]
+        if length <= _LONGEST_RECORD and _wanted(first) <= len(first):  # so it is nearly always
+            return client_hello(first)
     handshake = bytearray()
-    at, size = 0, len(stream)
+    at = 0
     while at < size and len(handshake) < _wanted(handshake):
         head = stream[at : at + 5]
         if not head.startswith(_RECORD_BEGINS[: len(head)]) or head[2:3] > _LATEST_MINOR:
@@ -46,7 +53,7 @@ def opening(stream: bytes) -> Hello | NeedMore | NotTls:
     return client_hello(bytes(handshake))
 
 
-def _wanted(handshake: bytearray) -> int:
+def _wanted(handshake: bytes | bytearray) -> int:
     """How many bytes the message has with its header, as far as is known."""
     return min(4 + int.from_bytes(handshake[1:4], "big"), LONGEST) if len(handshake) >= 4 else 4
 
@@ -65,9 +72,9 @@ def client_hello(handshake: bytes) -> Hello | NeedMore | NotTls:
     body = handshake[4 : 4 + size]
     if body[0] != 3:
         return NOT_TLS
-    at = 34
-    for width in (1, 2, 1):  # session id, cipher suites, compression methods
-        at = _behind(body, at, width)
+    at = 35 + body[34]  # behind the session id
+    at = _behind(body, at, 2)  # cipher suites
+    at = _behind(body, at, 1)  # compression methods
     if at == size:
         return Hello(None, has_ech=False)  # RFC 5246 section 7.4.1.2: a hello may end here
     return _by_extensions(body, at + 2) if _behind(body, at, 2) == size else NOT_TLS
@@ -80,12 +87,12 @@ def _behind(body: bytes, at: int, width: int) -> int:
 
 def _by_extensions(body: bytes, at: int) -> Hello | NotTls:
     """What the extensions tell, which begin there and go to the end."""
-    size = len(body)
+    size, unpack = len(body), _EXTENSION.unpack_from
     name: str | None = None
     names, has_ech = 0, False
-    while size - at >= _EXTENSION.size:
-        extension, length = _EXTENSION.unpack_from(body, at)
-        value = at + _EXTENSION.size
+    while size - at >= 4:
+        extension, length = unpack(body, at)
+        value = at + 4
         at = value + length
         if extension == _SERVER_NAME:
             name, names = _server_name(body[value:at]), names + 1
@@ -94,7 +101,7 @@ def _by_extensions(body: bytes, at: int) -> Hello | NotTls:
     if at != size:
         return NOT_TLS
     # RFC 8446 section 4.2 allows one of each; which of two a server takes, nobody can tell
-    return Hello(name if names == 1 else None, has_ech)
+    return _new(Hello, (name if names == 1 else None, has_ech))
 
 
 def _server_name(value: bytes) -> str | None:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from edged.enforce import enforce
 from edged.errors import KernelError
-from edged.kernel import uapi
+from edged.kernel import filters, uapi
 from edged.kernel.linux import LinuxKernel
 from edged.kernel.messages import pack, refusal, unpack
 from edged.kernel.namespace import inside, open_nftables
 from edged.kernel.nftsocket import NftSocket
 from edged.policies import Site
 from edged.replay.arrival import Side
-from edged.replay.kernel import filters, network, tracer
+from edged.replay.kernel import network, tracer
 from edged.replay.kernel.wire import HEARD
 from edged.ruleset.plan import Desired
 from edged.ruleset.tree import Rule, Table

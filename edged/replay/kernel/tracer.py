@@ -18,13 +18,12 @@ from typing import NamedTuple
 
 from edged.errors import KernelError
 from edged.kernel import expressions as ex
-from edged.kernel import uapi
+from edged.kernel import filters, uapi
 from edged.kernel.attrs import attribute, be32, nest, number, text
 from edged.kernel.batch import Batch, Message
 from edged.kernel.identity import comment_in
 from edged.kernel.namespace import inside
 from edged.kernel.nftsocket import NftSocket
-from edged.replay.kernel import filters
 from edged.ruleset.tree import Rule, Table
 
 FOREIGN = "replay"

@@ -18,9 +18,11 @@ from edged.lab.topology import Topology
 from edged.ruleset.plan import Desired, Lock
 from tests.netns.probe.probe import FAMILIES, Probe, Result
 from tests.netns.probe.scenarios import SCENARIOS, tables
+from tests.promises import Measured
 from tests.tiers import require
 
 HOLE = 0.010
+PROMISES_OF = {"applies": [1], "strangers": [3], "restarts": [2, 3]}
 
 
 def test_the_probe_sees_an_open_gateway_a_shut_one_and_a_hole_of_10_ms(topology: Topology) -> None:
@@ -66,13 +68,14 @@ def outcomes() -> Iterator[dict[str, Future[tuple[Result, str]]]]:
         yield {name: at_once.submit(run, name) for name in SCENARIOS}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[pytest.mark.promise(each) for each in PROMISES_OF[name]]) for name in SCENARIOS]
+)
 def test_no_syn_to_port_25_leaks_and_no_other_is_lost(
-    scenario: str, outcomes: dict[str, Future[tuple[Result, str]]], capsys: pytest.CaptureFixture[str]
+    scenario: str, outcomes: dict[str, Future[tuple[Result, str]]], measured: Measured
 ) -> None:
-    result, done = outcomes[scenario].result(timeout=120)
-    with capsys.disabled():
-        print(f"\n  {done}: {result}")
+    result, done = outcomes[scenario].result(timeout=600)
+    measured(f"{done}: {result}")
     assert result.sent >= 8000
     for family in FAMILIES:
         assert (result.leaked(family), result.missing(family)) == ([], []), family.label

@@ -12,9 +12,11 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from edged.cli.root import edged
+from edged.control.asked import Guards
 from edged.control.client import NoDaemon
 from edged.control.messages import Asked, Changes, Confirmed, Standing, Status, Top, TornDown
 from edged.errors import EdgedError
+from edged.lockout.farend import Login
 
 RULES = Path(__file__).parents[3] / "rules"
 
@@ -38,7 +40,9 @@ STATUS: Status = {
     },
     "confirm": None,
     "drift_repairs": {"flushed": 2, "changed": 0},
-    "last_drift": {"at": 1_700_000_100.0, "process": "nft", "pid": 99, "what": ["remove table inet edged"]},
+    "recent_repairs": [
+        {"at": 1_700_000_100.0, "reason": "flushed", "process": "nft", "pid": 99, "what": ["remove table inet edged"]}
+    ],
     "interfaces": {"lan0": True, "wan0": True},
     "policies": [
         {
@@ -195,12 +199,12 @@ class FakeClient:
         self._change("blocklist update")
         return {"asked": ["feed"]}
 
-    def reload(self) -> Changes:
-        self._change("reload")
+    def reload(self, login: Login | None = None) -> Changes:
+        self._change("reload", *((login,) if login else ()))
         return CHANGES
 
-    def apply(self, confirm_seconds: float | None) -> Changes:
-        self._change("apply", confirm_seconds)
+    def apply(self, confirm_seconds: float | None, login: Login | None = None, guards: Guards = Guards.HELD) -> Changes:
+        self._change("apply", confirm_seconds, *((login,) if login else ()), *((guards,) if guards is not Guards.HELD else ()))
         return CHANGES
 
     def confirm(self) -> Confirmed:

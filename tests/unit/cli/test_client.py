@@ -8,15 +8,19 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from edged.control import client as module
+from edged.control.asked import Guards
 from edged.control.client import ControlClient, DaemonRefused, NoDaemon
 from edged.errors import ExitCode, Unreachable
+from edged.lockout.farend import Login
 
 Serve = Callable[[bytes], "Stub"]
+LOGIN = Login(ip_address("198.51.100.9"), 4000, ip_address("192.0.2.1"), 22)
 
 
 class Stub:
@@ -86,9 +90,14 @@ def test_top_asks_for_no_more_than_it_shows(serve: Serve, client: ControlClient)
 @pytest.mark.parametrize(
     ("call", "target", "body"),
     [
-        (lambda client: client.reload(), "/v1/reload", {}),
-        (lambda client: client.apply(None), "/v1/apply", {"confirm_seconds": None}),
-        (lambda client: client.apply(1.5), "/v1/apply", {"confirm_seconds": 1.5}),
+        (lambda client: client.reload(), "/v1/reload", {"login": None}),
+        (lambda client: client.reload(LOGIN), "/v1/reload", {"login": "198.51.100.9 4000 192.0.2.1 22"}),
+        (lambda client: client.apply(None), "/v1/apply", {"confirm_seconds": None, "login": None, "guards": "held"}),
+        (
+            lambda client: client.apply(1.5, LOGIN, Guards.OVERRIDDEN),
+            "/v1/apply",
+            {"confirm_seconds": 1.5, "login": "198.51.100.9 4000 192.0.2.1 22", "guards": "overridden"},
+        ),
         (lambda client: client.confirm(), "/v1/confirm", {}),
         (lambda client: client.rollback(), "/v1/rollback", {}),
         (lambda client: client.teardown(), "/v1/teardown", {}),

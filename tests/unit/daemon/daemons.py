@@ -17,6 +17,7 @@ from edged.kernel.faketable import FakeTable
 from edged.lists.book import ListBook
 from edged.lists.store import ListStore
 from edged.loader import Configuration, load
+from edged.lockout.guard import Guard, unguarded
 from edged.ruleset.nodes import QueueForm
 from edged.ruleset.plan import Lock
 from edged.state import StateFolder
@@ -86,6 +87,7 @@ class Rig:
     folder: Path
     lock: Lock = Lock.OWNER_PERSIST
     host: FakeHost = field(default_factory=FakeHost)
+    guard: Guard = unguarded
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(self.host)
@@ -104,7 +106,7 @@ class Rig:
 
     def changes(self, first: Configuration | None = None) -> Changes:
         lists = ListBook(ListStore(self.state.path), self.clock, lambda _: ())
-        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists)
+        return Changes(self.keeper, self.state, self.clock, self.load, inline, first or self.load(), lists, self.guard)
 
     @property
     def table(self) -> FakeTable:

@@ -11,7 +11,10 @@ import pytest
 
 from edged.addresses import Family
 from edged.caps.book import IDLE_AFTER, Policed, Shaped
-from edged.daemon.capper import DEVICES_SECONDS, RETRY_SECONDS, USE_SECONDS, Capper
+from edged.daemon.capper import RETRY_SECONDS, USE_SECONDS, Capper
+from edged.daemon.drift import UNKNOWN, Process
+from edged.daemon.strangers import AUDIT_SECONDS, DEAF_SECONDS
+from edged.daemon.treedrift import TreeReason
 from edged.errors import KernelError
 from edged.kernel.fake import FakeHost
 from edged.kernel.leasesfake import FakeLeases
@@ -44,6 +47,7 @@ c2,203.0.113.3/32,gold
 c3,203.0.113.4/32,free
 """
 LINE = Rate(1_000_000_000)
+Apply = Callable[[tuple[LeaseStep, ...]], None]
 
 
 def number(address: str) -> int:
@@ -216,7 +220,7 @@ def test_no_caps_any_more_leaves_nothing_behind(rig: Rig) -> None:
 
 def test_another_programs_qdisc_stays_and_its_direction_is_policed(rig: Rig, tmp_path: Path) -> None:
     rig.traffic.devices["lan0"] = FakeDevice(foreign="tbf")
-    rig.tick(DEVICES_SECONDS)
+    rig.tick(AUDIT_SECONDS)
     rig.heavy(DOWN4, "203.0.113.1")
     rig.heavy(UP4, "203.0.113.1")
     assert len(rig.leases.policed(DOWN4)) == len(rig.leases.leased(UP4)) == 1
@@ -229,20 +233,108 @@ def test_a_device_that_comes_back_has_its_tree_again_with_the_leases_in_it(rig: 
     [lease] = rig.leases.leased(UP4)
     del rig.traffic.devices["wan0"]
     rig.traffic.devices["wan0"] = FakeDevice()
-    rig.tick(DEVICES_SECONDS)
+    rig.capper.strangers.note("wan0", UNKNOWN)
     rig.settle()
     assert rig.leases.leased(UP4) == (lease,)
     assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
 
 
-def test_a_class_that_somebody_changed_is_put_right(rig: Rig) -> None:
+def test_a_class_that_somebody_changed_is_put_right_at_once_and_the_process_is_named(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     [lease] = rig.leases.leased(DOWN4)
-    classes = rig.traffic.devices["lan0"].classes
-    assert classes is not None
-    classes[lease.classid].rate = Rate(80_000)
-    rig.tick(DEVICES_SECONDS)
+    spoil(rig, "lan0", lease.classid)
+    rig.capper.strangers.note("lan0", Process("tc", 4711))
+    rig.tick()
     assert rig.rate("lan0", lease.classid) == Rate(2_000_000)
+    assert repaired(rig) == {TreeReason.CLASSES_CHANGED: 1}
+    [repair] = rig.capper.strangers.state.recent
+    assert (repair.reason, repair.process) == ("classes_changed", Process("tc", 4711))
+    assert repair.what == (f"lan0: change class {lease.classid} to 2mbit",)
+
+
+def test_what_no_event_tells_is_found_by_the_audit(rig: Rig) -> None:
+    [_, classid, *_] = rig.traffic.devices["lan0"].classes or {}
+    spoil(rig, "lan0", classid)
+    rig.tick(AUDIT_SECONDS - 1)
+    assert rig.rate("lan0", classid) != LINE
+    rig.tick(1)
+    assert rig.rate("lan0", classid) == LINE
+    assert rig.capper.strangers.state.recent[0].process == UNKNOWN
+
+
+def test_without_events_the_trees_are_looked_at_often(rig: Rig) -> None:
+    [_, classid, *_] = rig.traffic.devices["lan0"].classes or {}
+    rig.capper.strangers.deafen("no memory")
+    rig.tick(AUDIT_SECONDS)
+    spoil(rig, "lan0", classid)
+    rig.tick(DEAF_SECONDS)
+    assert rig.rate("lan0", classid) == LINE
+
+
+def test_each_way_of_spoiling_a_tree_has_its_reason(rig: Rig) -> None:
+    [_, classid, *_] = rig.traffic.devices["lan0"].classes or {}
+    whole = rig.traffic.devices["lan0"]
+    del (whole.classes or {})[classid]
+    assert repaired_after_touch(rig, "lan0") == {TreeReason.CLASSES_CHANGED: 1}
+    rig.traffic.devices["lan0"] = FakeDevice()
+    assert repaired_after_touch(rig, "lan0") == {TreeReason.CLASSES_CHANGED: 1, TreeReason.QDISC_REMOVED: 1}
+    del rig.traffic.devices["lan0"]
+    before = repaired_after_touch(rig, "lan0")
+    rig.traffic.devices["lan0"] = FakeDevice()
+    assert repaired_after_touch(rig, "lan0") == {**before, TreeReason.INTERFACE_RETURNED: 1}
+    rig.traffic.devices["lan0"] = FakeDevice(foreign="tbf")
+    assert repaired_after_touch(rig, "lan0")[TreeReason.QDISC_REPLACED] == 1
+    assert repaired_after_touch(rig, "lan0")[TreeReason.QDISC_REPLACED] == 1, "it has given way already"
+
+
+def test_what_edged_changes_itself_is_nobodys_drift(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.heavy(DOWN4, "203.0.113.1", "203.0.113.3")
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 3")
+    rig.tick(AUDIT_SECONDS)
+    rig.settle()
+    rig.heavy(DOWN4, "203.0.113.1")
+    monkeypatch.setattr(rig.leases, "apply", fails_once(rig.leases.apply, monkeypatch, rig))
+    rig.heavy(DOWN4, "203.0.113.9")
+    assert rig.capper.state.trouble
+    rig.tick(RETRY_SECONDS)
+    rig.settle()
+    rig.tick(AUDIT_SECONDS)
+    assert not rig.capper.state.trouble
+    assert repaired(rig) == {}
+
+
+def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(rig: Rig) -> None:
+    [_, classid, *_] = rig.traffic.devices["lan0"].classes or {}
+    for _ in range(600):
+        spoil(rig, "lan0", classid)
+        rig.capper.strangers.note("lan0", Process("evil", 66))
+        rig.tick()
+    state = rig.capper.strangers.state
+    assert 60 <= sum(state.repairs.values()) <= 72, "a burst, and a few in the rest of the minute"
+    assert state.contention.startswith("changed again and again, last by evil (pid 66): put right once in ")
+    # it ends: at the latest an audit finds nothing to do, and then all is as before
+    rig.tick(AUDIT_SECONDS)
+    rig.tick(AUDIT_SECONDS)
+    assert not rig.capper.strangers.state.contention
+    spoil(rig, "lan0", classid)
+    assert sum(repaired_after_touch(rig, "lan0").values()) == sum(state.repairs.values()) + 2
+
+
+def spoil(rig: Rig, device: str, classid: ClassId) -> None:
+    """Another rate in a class, by somebody else."""
+    classes = rig.traffic.devices[device].classes
+    assert classes is not None
+    classes[classid].rate = Rate(80_000)
+
+
+def repaired(rig: Rig) -> dict[TreeReason, int]:
+    return {reason: count for reason, count in rig.capper.strangers.state.repairs.items() if count}
+
+
+def repaired_after_touch(rig: Rig, device: str) -> dict[TreeReason, int]:
+    rig.capper.strangers.note(device, Process("tc", 4711))
+    rig.settle()
+    return repaired(rig)
 
 
 def test_a_daemon_begins_with_no_lease_of_the_one_before_it(rig: Rig) -> None:
@@ -259,14 +351,7 @@ def test_a_daemon_begins_with_no_lease_of_the_one_before_it(rig: Rig) -> None:
 def test_what_the_kernel_refuses_ends_all_caps_until_the_next_try(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
 
-    def refuse(apply: Callable[[tuple[LeaseStep, ...]], None]) -> Callable[[tuple[LeaseStep, ...]], None]:
-        def refused(steps: tuple[LeaseStep, ...]) -> None:
-            monkeypatch.setattr(rig.leases, "apply", apply)
-            raise KernelError("no room")
-
-        return refused
-
-    monkeypatch.setattr(rig.leases, "apply", refuse(rig.leases.apply))
+    monkeypatch.setattr(rig.leases, "apply", fails_once(rig.leases.apply, monkeypatch, rig))
     rig.heavy(DOWN4, "203.0.113.9")
     assert rig.capper.state.trouble == "no room"
     assert not rig.leases.leased(DOWN4)
@@ -275,6 +360,16 @@ def test_what_the_kernel_refuses_ends_all_caps_until_the_next_try(rig: Rig, monk
     rig.heavy(DOWN4, "203.0.113.9")
     assert not rig.capper.state.trouble
     assert rig.rate_of(DOWN4, "203.0.113.9") == Rate(2_000_000)
+
+
+def fails_once(apply: Apply, monkeypatch: pytest.MonkeyPatch, rig: Rig) -> Apply:
+    """Refuses, and leaves the true one in its place."""
+
+    def refused(steps: tuple[LeaseStep, ...]) -> None:
+        monkeypatch.setattr(rig.leases, "apply", apply)
+        raise KernelError("no room")
+
+    return refused
 
 
 def test_what_top_shows(rig: Rig) -> None:

@@ -13,7 +13,8 @@ from edged.daemon.boot import choose
 from edged.daemon.changes import Changes
 from edged.daemon.record import Source
 from edged.errors import EdgedError, KernelError, Refused
-from edged.loader import InvalidConfiguration
+from edged.loader import Configuration, InvalidConfiguration
+from edged.lockout.guard import unguarded
 from tests.unit.daemon.daemons import EDGED, OP25B, Rig, write_files
 
 WRONG = OP25B.replace("reject", "rejct")
@@ -356,3 +357,64 @@ def test_changes_come_one_at_a_time(rig: Rig) -> None:
         await changes.rollback()
 
     play(scene())
+
+
+def refuse_all(_: Configuration) -> None:
+    raise Refused("policy op25b would cut off somebody")
+
+
+def test_what_the_guard_refuses_changes_nothing_and_no_start_brings_it(rig: Rig) -> None:
+    async def scene() -> None:
+        await begun(rig)
+        rig.guard = refuse_all
+        changes = await restarted(rig)
+        assert changes.record.source is Source.FILES, "what was in force before is not asked about"
+        before, good = rig.host.generation, rig.state.load_last_good()
+        write_files(rig.folder, OBSERVE)
+        for ask in (changes.reload, lambda: changes.apply(60)):
+            with pytest.raises(Refused, match="would cut off somebody"):
+                await ask()
+            assert (rig.host.generation, rig.state.load_last_good(), rig.state.pending()) == (before, good, None)
+        assert not changes.record.reload_successful
+        rig.guard = unguarded  # nobody is logged in any more
+        changes = await restarted(rig)
+        assert (changes.record.source, observes(rig)) == (Source.LAST_GOOD, False)
+        assert "refused" in changes.record.why_not_files
+        await changes.reload()
+        assert observes(rig)
+        assert rig.state.rejected() is None
+
+    play(scene())
+
+
+def test_a_start_with_files_that_the_guard_refuses_goes_by_the_last_good_ones(rig: Rig) -> None:
+    async def scene() -> None:
+        await begun(rig)
+        write_files(rig.folder, OBSERVE)
+        rig.guard = refuse_all
+        changes = await restarted(rig)
+        assert (changes.record.source, observes(rig)) == (Source.LAST_GOOD, False)
+        assert "a guard does not take them: policy op25b would cut off somebody" in changes.record.why_not_files
+
+    play(scene())
+
+
+def test_a_guard_may_be_overridden(rig: Rig) -> None:
+    async def scene() -> None:
+        await begun(rig)
+        rig.guard = refuse_all
+        changes = await restarted(rig)
+        write_files(rig.folder, OBSERVE)
+        await changes.reload(unguarded)
+        assert observes(rig)
+        await changes.apply(60, unguarded)
+        await changes.confirm()
+
+    play(scene())
+
+
+async def restarted(rig: Rig) -> Changes:
+    """Another process of the daemon on the same host."""
+    rig.kernel.close()
+    rig.restart()
+    return await begun(rig)

@@ -57,8 +57,7 @@ def test_a_flushed_ruleset_is_restored_and_its_author_named(unlocked: Rig) -> No
     state = unlocked.keeper.state
     assert "op25b_up" in unlocked.tables
     assert state.repairs == {**dict.fromkeys(Reason, 0), Reason.TABLE_REMOVED: 1}
-    assert state.last_drift is not None
-    assert state.last_drift.process == Process("nft", 4711)
+    assert [(each.reason, each.process) for each in state.recent] == [("table_removed", Process("nft", 4711))]
     unlocked.keeper.look()
     assert unlocked.keeper.state.repairs == state.repairs
 
@@ -68,10 +67,9 @@ def test_a_rule_edited_in_place_is_written_anew(unlocked: Rig) -> None:
     unlocked.host.tamper("op25b_up", 0)
     unlocked.keeper.look()
     assert unlocked.keeper.state.repairs[Reason.RULES_CHANGED] == 1
-    last = unlocked.keeper.state.last_drift
-    assert last is not None
-    assert last.process.name == "unknown"
-    assert last.drift.what == ("chain op25b_up: write 1 rule",)
+    [repair] = unlocked.keeper.state.recent
+    assert repair.process.name == "unknown"
+    assert repair.what == ("chain op25b_up: write 1 rule",)
     assert None not in unlocked.table.chains["op25b_up"].rules
 
 

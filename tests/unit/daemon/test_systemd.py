@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from edged.daemon.systemd import Systemd
@@ -55,10 +57,11 @@ def test_children_inherit_none_of_it() -> None:
         "LISTEN_FDNAMES": "nft",
         "PATH": "/bin",
     }
-    Systemd(environment, PID)
+    Systemd(environment, PID).close()
     assert environment == {"PATH": "/bin"}
 
 
 def test_a_manager_that_is_gone_is_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
-    Systemd({"NOTIFY_SOCKET": "/nonexistent/notify"}, PID).ready("fine")
+    with closing(Systemd({"NOTIFY_SOCKET": "/nonexistent/notify"}, PID)) as systemd:
+        systemd.ready("fine")
     assert "cannot notify systemd (READY=1)" in caplog.text

@@ -82,8 +82,8 @@ def test_the_commands_of_a_tree() -> None:
         "ip link set dev lan0 txqueuelen 100",
         "tc qdisc add dev lan0 root handle ed: htb default 0 direct_qlen 1000",
         "tc class add dev lan0 parent ed: classid ed:1 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
-        "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
         "tc class add dev lan0 parent ed:1 classid ed:3 htb rate 2mbit ceil 2mbit burst 3028b cburst 3028b quantum 3028",
+        "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
         "ip link set dev lan0 txqueuelen 1000",
     ]
 

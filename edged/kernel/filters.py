@@ -1,11 +1,11 @@
-"""Classic BPF on sockets (linux/filter.h): what the engine does not ask for never reaches it."""
+"""Classic BPF on sockets (linux/filter.h): what nobody asks for never reaches the program."""
 
 from __future__ import annotations
 
 import ctypes
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _SO_ATTACH_FILTER = 26
 _LD, _LDH, _LD_INDEXED, _TAX, _LD_IMMEDIATE, _LDX_IMMEDIATE, _JEQ, _RET = 0x20, 0x28, 0x40, 0x07, 0x00, 0x01, 0x15, 0x06
@@ -37,6 +37,22 @@ def with_attribute(kind: int, value: int) -> tuple[Instruction, ...]:
         (_TAX, 0, 0, 0),
         (_LD_INDEXED, 0, 0, 4),
         (_JEQ, 1, 0, value),
+        (_RET, 0, 0, 0),
+        (_RET, 0, 0, 0xFFFFFFFF),
+    )
+
+
+def of_others(kinds: Iterable[int], own: int) -> tuple[Instruction, ...]:
+    """Of a netlink socket: messages of these types that tell of what another port than `own` asked for.
+
+    Netlink's header is in the machine's byte order, and classic BPF loads in the network's.
+    """
+    wanted = [socket.htons(kind) for kind in kinds]
+    return (
+        (_LD, 0, 0, 12),  # nlmsg_pid
+        (_JEQ, len(wanted) + 1, 0, socket.htonl(own)),
+        (_LDH, 0, 0, 4),  # nlmsg_type
+        *((_JEQ, len(wanted) - place, 0, kind) for place, kind in enumerate(wanted)),
         (_RET, 0, 0, 0),
         (_RET, 0, 0, 0xFFFFFFFF),
     )

@@ -1,0 +1,28 @@
+"""Fixtures over a Debian machine with edged installed from the wheel, as `systemd/install` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from edged.lab.topology import Topology
+from tests.systemd.disk import Disk
+from tests.systemd.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Disk]:
+    """A disk for all tests of one file, with the shipped example in force from the first boot on."""
+    with Disk() as made:
+        made.run([made.install])
+        made.run(["systemctl", "enable", "edged"])
+        yield made
+
+
+@pytest.fixture(scope="module")
+def machine(disk: Disk) -> Iterator[Machine]:
+    """One boot for all tests of one file, with edged ready and the interfaces up."""
+    with Topology() as topology, Machine(disk, topology) as booted:
+        booted.await_network()
+        yield booted
