@@ -53,7 +53,7 @@ class Ends(NamedTuple):
 def datagram(ends: Ends, payload: bytes, *, up: bool = True) -> Sent:
     """UDP, without a checksum of its own (RFC 768 permits that)."""
     ports = (ends.near_port, ends.far_port) if up else (ends.far_port, ends.near_port)
-    return _sent(ends, UDP, struct.pack("!4H", *ports, 8 + len(payload), 0) + payload, up=up)
+    return sent(ends, UDP, struct.pack("!4H", *ports, 8 + len(payload), 0) + payload, up=up)
 
 
 def conversation(ends: Ends, says: list[tuple[bool, bytes]]) -> Iterator[Sent]:
@@ -128,10 +128,11 @@ def _name(number: int) -> bytes:
 def _segment(ends: Ends, following: dict[bool, int], flags: int, payload: bytes, *, up: bool) -> Sent:
     ports = (ends.near_port, ends.far_port) if up else (ends.far_port, ends.near_port)
     head = struct.pack("!HHIIHHHH", *ports, following[up], following[not up], 5 << 12 | flags, 512, 0, 0)
-    return _sent(ends, TCP, head + payload, up=up)
+    return sent(ends, TCP, head + payload, up=up)
 
 
-def _sent(ends: Ends, protocol: int, segment: bytes, *, up: bool) -> Sent:
+def sent(ends: Ends, protocol: int, segment: bytes, *, up: bool) -> Sent:
+    """An IPv4 packet with what that protocol carries in it."""
     addresses = (ends.near, ends.far) if up else (ends.far, ends.near)
     head = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), 0, 0, 64, protocol, 0, *addresses)
     return Sent(up, head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + segment)

@@ -3,10 +3,12 @@
     python -m bench.inspect_queue [ROUNDS]          (root)
 
 The router of forwarding.py, with a rule that sends every packet that it forwards to one queue. What it forwards are the first
-packets of flows (_flows.py), which is what the rules of caps send there, each flow new to the worker. One CPU sends, 64 packets
-at a time and as fast as the worker is done with them, so that packets always wait and none passes by; the other CPU is the
-worker's. A form's figure is the CPU time of its worker for each packet that this has done with: what the kernel does in the
-worker's system calls is in it, and so is the packet's way on from the rule to the wire. The forms take turns.
+packets of flows, which is what the rules of caps send there, each flow new to the worker. `made` is a mix of what subscribers
+open (_flows.py), where nearly each packet begins or decides a flow; `captured` are flows of the corpus (_captured.py), where
+EDGED_CORPUS names its folder. One CPU sends, 64 packets at a time and as fast as the worker is done with them, so that packets
+always wait and none passes by; the other CPU is the worker's. A form's figure is the CPU time of its worker for each packet that
+this has done with: what the kernel does in the worker's system calls is in it, and so is the packet's way on from the rule to
+the wire. The forms take turns.
 
 `inspected` is the worker that the daemon starts. The rule of iptables is used, as in the tests, since some kernels lack nft's.
 That no packet is lost is checked too: what the router sent on is counted in its last hook.
@@ -21,14 +23,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from bench._captured import captured, repeated, told
 from bench._flows import Sent, mixed
 from bench._forwarding import MACS, Router, Volley, ethernet, routed
 from bench._table import Table
+from bench.replay import CORPUS
+from edged.cli.files import load_configuration
 from edged.inspectors.post import State
 from edged.inspectors.workers import Workers
 from edged.marks import MarkFields
@@ -117,7 +122,10 @@ def measure(netns: str, program: Sequence[str], steps: Sequence[Step]) -> Outcom
 
 def on_cpu(pid: int) -> int:
     """Nanoseconds that the process has had a CPU for (the kernel's sched-stats.rst)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    except FileNotFoundError:  # it was replaced
+        return 0
 
 
 def done(workers: Workers) -> int:
@@ -144,41 +152,65 @@ def _send(steps: Iterable[Step], workers: Workers) -> int:
     return passed_by
 
 
+class Mix(NamedTuple):
+    """What is sent, and how many flows that are."""
+
+    steps: tuple[Step, ...]
+    flows: int
+
+    @property
+    def packets(self) -> int:
+        """How many packets all of it is."""
+        return sum(step.packets for step in self.steps)
+
+
+def mixes(outlets: dict[str, socket.socket]) -> dict[str, Mix]:
+    """The mixes by name; says what the captured one is like, or that there is none."""
+    found = {"made": Mix(tuple(steps(outlets, mixed(MIXED_FLOWS))), MIXED_FLOWS)}
+    flows = captured(CORPUS, load_configuration(ROOT / "rules/edged.yaml").streaming_hosts) if CORPUS.is_dir() else []
+    if not flows:
+        print(f"no corpus in {CORPUS}: made flows alone")
+        return found
+    print(f"captured: {len(flows)} flows, each some times; {told(flows)}")
+    count = round(found["made"].packets / sum(len(flow.packets) for flow in flows) * len(flows))
+    return found | {"captured": Mix(tuple(steps(outlets, repeated(flows, count))), count)}
+
+
 def main() -> int:
     """Measure and print; 1 where the promise is not kept."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     if shutil.which("iptables") is None or len(CPUS) < 2:
         raise SystemExit("needs iptables (./bootstrap test installs it) and two CPUs")
-    found: dict[str, list[Outcome]] = {name: [] for name in FORMS}
     with routed() as (netns, outlets):
         for rule in ("FORWARD -j NFQUEUE --queue-num 0 --queue-bypass", "POSTROUTING"):
             Router(netns).run("iptables", "-t", "mangle", "-A", *rule.split())
-        sending = list(steps(outlets, mixed(MIXED_FLOWS)))
+        sending = mixes(outlets)
+        found: dict[tuple[str, str], list[Outcome]] = {(mix, name): [] for mix in sending for name in FORMS}
         for _ in range(rounds):
-            for name, program in FORMS.items():
-                outcomes = (measure(netns, program, sending) for _ in range(ATTEMPTS))
-                outcome = next((each for each in outcomes if each is not None), None)
+            for (mix, name), outcomes in found.items():
+                tried = (measure(netns, FORMS[name], sending[mix].steps) for _ in range(ATTEMPTS))
+                outcome = next((each for each in tried if each is not None), None)
                 if outcome is None:
                     raise SystemExit("workers get no CPU, and are replaced: this machine is too busy to measure on")
-                found[name].append(outcome)
-    packets = sum(step.packets for step in sending)
-    print(f"{rounds} rounds of {packets} packets of {MIXED_FLOWS} flows a form; CPU time of one core, without a NIC")
-    return 0 if show(found, packets * rounds) else 1
+                outcomes.append(outcome)
+    print(f"{rounds} rounds of a form and mix; CPU time of one core, without a NIC")
+    held = [show(name, mix, found, rounds) for name, mix in sending.items()]
+    return 0 if all(held) else 1
 
 
-def show(found: dict[str, list[Outcome]], packets: int) -> bool:
-    """Print it; whether the promise is kept. `packets` are those that each form was sent."""
-    inspected, accepted = ([each.cost for each in found[name]] for name in ("inspected", "accepted"))
+def show(name: str, mix: Mix, found: Mapping[tuple[str, str], list[Outcome]], rounds: int) -> bool:
+    """Print what was found of a mix; whether the promise is kept."""
+    inspected, accepted = found[name, "inspected"], found[name, "accepted"]
+    costs, floor = [each.cost for each in inspected], [each.cost for each in accepted]
     table = Table()
-    table.head("one worker", "us of CPU time a packet", "accepted")
-    table.row("accepted, without a look", accepted)
-    table.against("inspected", inspected, accepted)
-    table.row("inspected, as promised: 60,000 a second", inspected, MOST, "us")
-    flows = 1e6 / (statistics.median(inspected) * packets / len(inspected) / MIXED_FLOWS)
-    table.say("inspected, new flows a second", f"{flows:,.0f}")
-    passed_by = sum(each.passed_by for each in found["inspected"])
-    table.say("packets that passed uninspected", f"{passed_by / packets:.1%}")
-    lost = sum(each.lost for outcomes in found.values() for each in outcomes)
+    table.head(f"{name}: {mix.packets} packets of {mix.flows} flows", "us of CPU time a packet", "accepted")
+    table.row("accepted, without a look", floor)
+    table.against("inspected", costs, floor)
+    table.row("inspected, as promised: 60,000 a second", costs, MOST, "us")
+    table.say("inspected, packets a second", f"{1e6 / statistics.median(costs):,.0f}")
+    table.say("inspected, new flows a second", f"{1e6 / statistics.median(costs) / mix.packets * mix.flows:,.0f}")
+    table.say("packets that passed uninspected", f"{sum(each.passed_by for each in inspected) / mix.packets / rounds:.1%}")
+    lost = sum(each.lost for each in (*inspected, *accepted))
     table.say("packets lost", str(lost), held=lost == 0)
     return table.held
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _READY = "ready"
 _LOOK_EVERY = 0.25  # seconds between two looks at the note; a suspended machine wakes into one
 _START_SECONDS = 60.0  # by then a guardian stands there, or its starter has given up
-_GUARDIAN_SECONDS = 5.0  # a note this long past its deadline has no guardian any more
+GUARDIAN_SECONDS = 5.0  # a note this long past its deadline has no guardian any more
 # the kernel may be busy, or a stranger be committing in a loop: the promise to roll back is worth many tries
 _ROLLBACK_TRIES = 300
 _RETRY_SECONDS = 1.0
@@ -67,7 +67,7 @@ def seconds_left(pending: Pending, clock: Clock) -> float:
 def refuse_while_waiting(state: StateFolder, clock: Clock) -> None:
     """Raise Refused where another change waits: two could not be told apart by one confirmation."""
     pending = state.pending()
-    if pending is not None and (left := seconds_left(pending, clock)) > -_GUARDIAN_SECONDS:
+    if pending is not None and (left := seconds_left(pending, clock)) > -GUARDIAN_SECONDS:
         raise Refused(
             f"a change waits for its confirmation, {max(left, 0):.0f} s more; nothing was changed. "
             "Confirm it (edged confirm), or let it be rolled back first."

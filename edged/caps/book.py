@@ -8,7 +8,7 @@ what shall be and hands out the steps; who carries them out and fails clears the
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
@@ -132,6 +132,11 @@ class Book:
     def take_back(self, now: float) -> Changes:
         """The leases that nobody has used for IDLE_AFTER."""
         return self._close([grant for grant in self.grants.values() if now - grant.used > IDLE_AFTER])
+
+    def give_up_buckets(self, directions: Collection[Direction]) -> Changes:
+        """End what is policed there: there are classes now, and whoever still moves much is seen again and gets one."""
+        policed = (grant for grant in self.grants.values() if isinstance(grant.method, Policed))
+        return self._close([grant for grant in policed if grant.account.direction in directions])
 
     def renew(self) -> Changes:
         """Every lease once more, for those in the kernel run out. Removed and added in one batch, it is there all the time."""

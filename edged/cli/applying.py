@@ -136,7 +136,9 @@ class ByItself:
         from edged.lockout.gather import Lifelines
         from edged.lockout.guard import unguarded
 
-        return unguarded if asked.guards is Guards.OVERRIDDEN else Lifelines.of_this_process(self._clock).guard
+        lifelines = Lifelines(self._clock)
+        lifelines.note(asked.login)
+        return unguarded if asked.guards is Guards.OVERRIDDEN else lifelines.guard
 
     def _enforce_guarded(self, kernel: Kernel, table: Table, confirm: float) -> Enforced:
         from edged.confirm import Waits, apply_guarded, restore
@@ -150,12 +152,15 @@ class ByItself:
         )
 
     def waiting(self) -> float | Ended:
-        """As the note in the state folder says."""
-        from edged.confirm import seconds_left
+        """As the note in the state folder says; where its guardian was killed, another one takes the change back."""
+        from edged.confirm import GUARDIAN_SECONDS, seconds_left, start_guardian
 
         pending = self._state.pending()
         if pending is not None:
-            return max(0.0, seconds_left(pending, self._clock))
+            left = seconds_left(pending, self._clock)
+            if left < -GUARDIAN_SECONDS:
+                start_guardian(self._state.path, self._socket)
+            return max(0.0, left)
         return Ended.ROLLED_BACK if self._state.rejected() == self._digest else Ended.CONFIRMED
 
     def _keep_as_good(self) -> tuple[str, ...]:
@@ -168,11 +173,7 @@ class ByItself:
 
     def _lacks(self) -> tuple[str, ...]:
         site = self._configuration.site()
-        hiding = machine.bypasses(site, machine.foreign_flowtables())
         return (
             *(f"interface {name}: it is not there; its rules wait for it to appear" for name in machine.absent_interfaces(site)),
-            *(
-                f"flowtable {each}: another program moves flows past every rule; the flows in it meet no policy"
-                for each in hiding
-            ),
+            *(f"{each.what}: {each.why}; {each.remedy}" for each in machine.bypasses(site)),
         )

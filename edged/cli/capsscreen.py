@@ -25,6 +25,8 @@ def caps_screen(caps: CapsStatus) -> Iterator[RenderableType]:
         yield _pools(caps)
     if caps["queues"]:
         yield _queues(caps)
+    if caps["uninspected"]:
+        yield Text(f"{caps['uninspected']:,} packets passed uninspected: their queue was full, or nobody was there")
 
 
 def _capped(caps: CapsStatus) -> Table:

@@ -15,11 +15,11 @@ from edged.cli.kernel import open_kernel, open_traffic_control
 from edged.cli.options import Output, config_option, json_option, socket_option
 from edged.cli.root import Command
 from edged.errors import EdgedError, ExitCode, KernelError
+from edged.interfaces import fits
 
 if TYPE_CHECKING:
     from edged.doctor.finding import Finding
     from edged.loader import Configuration
-    from edged.policies import Site
 
 EXAMPLES = """\
 Examples:
@@ -59,10 +59,13 @@ def _examine(path: Path, socket: Path | None) -> Iterator[Finding]:
         configuration = load_configuration(path)
     except EdgedError as error:
         found = f"{len(error.problems)} problems" if error.problems else str(error)
-        instead = "interfaces and flowtables are not compared with the files; edged check lists what is wrong"
+        instead = (
+            "interfaces, and what bypasses the rules on them, are not compared with the files; edged check lists what is wrong"
+        )
         yield Finding("files", str(path), Grade.WARN, found, "what is asked for", instead)
     yield machine.capability()
-    yield from _kernel(configuration.site() if configuration else None)
+    yield from _kernel()
+    yield from _strangers(configuration)
     yield from _queueing(configuration)
     yield from _network(configuration)
     try:
@@ -75,18 +78,37 @@ def _examine(path: Path, socket: Path | None) -> Iterator[Finding]:
     yield from machine.packages()
 
 
-def _kernel(site: Site | None) -> Iterator[Finding]:
-    from edged.doctor.features import features, flowtables
+def _kernel() -> Iterator[Finding]:
+    from edged.doctor.features import features
     from edged.doctor.finding import Finding, Grade
 
     try:
         with open_kernel() as kernel:
             yield from features(kernel.capabilities())
-        found = around.foreign_flowtables()
     except KernelError as error:
         yield Finding("kernel", "nftables", Grade.MISSING, "cannot be used", "enforcing the policies", str(error))
-    else:
-        yield from flowtables(found, around.bypasses(site, found) if site else ())
+
+
+def _strangers(configuration: Configuration | None) -> Iterator[Finding]:
+    from edged.daemon.capper import caps_in_force
+    from edged.doctor import strangers
+    from edged.doctor.finding import Finding, Grade
+    from edged.kernel.ethtool import active_features
+
+    try:
+        flowtables, rules = around.foreign_flowtables(), around.foreign_rules()
+        found = around.bypasses(configuration.site()) if configuration else ()
+    except KernelError as error:
+        yield Finding("kernel", "bypasses", Grade.MISSING, "cannot be looked for", "seeing every packet", str(error))
+        return
+    if configuration is not None:
+        yield from strangers.bypassed(found)
+        caps = caps_in_force(configuration)
+        yield from strangers.rules(rules, configuration.edged.marks.mask, caps.queues if caps else 0)
+        for name in sorted(around.present_interfaces()):
+            if any(fits(name, wanted) for wanted in (*configuration.site().access, *configuration.site().upstream)):
+                yield from strangers.cards(name, active_features(name))
+    yield from strangers.elsewhere(flowtables, found)
 
 
 def _queueing(configuration: Configuration | None) -> Iterator[Finding]:
@@ -130,6 +152,7 @@ def _print(findings: list[Finding], out: Output) -> None:
     from rich.text import Text
 
     from edged.doctor.finding import Grade
+    from edged.doctor.promises import told
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
@@ -137,5 +160,6 @@ def _print(findings: list[Finding], out: Output) -> None:
         table.add_column(name, overflow="fold")
     for each in findings:
         meaning = each.instead if each.instead and each.grade is not Grade.OK else each.purpose
+        meaning = "; ".join(part for part in (meaning, told(each.weakens)) if part)
         table.add_row(Text(each.grade.value, style=_STYLES[each.grade.value]), Text(each.name), Text(each.found), Text(meaning))
     out.console.print(table)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from edged.interfaces import fits, presence
+from edged.interfaces import presence
 
 if TYPE_CHECKING:
+    from edged.kernel.bypasses import Bypass
     from edged.kernel.flowtables import Flowtable
+    from edged.kernel.foreignrules import ForeignRules
+    from edged.kernel.linux import LinuxKernel
     from edged.policies import Site
 
 
@@ -26,13 +28,25 @@ def absent_interfaces(site: Site) -> tuple[str, ...]:
 
 def foreign_flowtables() -> tuple[Flowtable, ...]:
     """All flowtables of the present network namespace; none is edged's. Raises KernelError."""
-    from edged.kernel.linux import LinuxKernel
-
-    with closing(LinuxKernel()) as kernel:
+    with _linux() as kernel:
         return kernel.foreign_flowtables()
 
 
-def bypasses(site: Site, flowtables: Iterable[Flowtable]) -> tuple[Flowtable, ...]:
-    """The flowtables on the gateway's interfaces; flows in them meet no rule (semantics G-5)."""
-    named = (*site.access, *site.upstream)
-    return tuple(each for each in flowtables if any(fits(device, wanted) for device in each.devices for wanted in named))
+def foreign_rules() -> tuple[ForeignRules, ...]:
+    """What other programs' rules do that bears on edged's, in the present network namespace. Raises KernelError."""
+    with _linux() as kernel:
+        return kernel.foreign_rules()
+
+
+def bypasses(site: Site) -> tuple[Bypass, ...]:
+    """What takes packets of the gateway's interfaces past the rules (semantics G-5). Raises KernelError."""
+    from edged.kernel.bypasses import bypasses as found
+
+    with _linux() as kernel:
+        return found(kernel, (*site.access, *site.upstream))
+
+
+def _linux() -> closing[LinuxKernel]:
+    from edged.kernel.linux import LinuxKernel
+
+    return closing(LinuxKernel())

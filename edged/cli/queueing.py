@@ -49,12 +49,11 @@ def compare(configuration: Configuration, traffic: TrafficControl) -> Compared:
 def trees(configuration: Configuration) -> tuple[Tree, ...]:
     """The trees on devices as the kernel sets them up, where it has every qdisc."""
     from edged.queueing.observed import KernelDefault, ObservedDevice, TrafficCapabilities
-    from edged.queueing.render import USUAL_QUEUE_LENGTH
     from edged.queueing.tree import Leaf
 
     gateway = configuration.edged.gateway
     named = (name for name in (*gateway.access, *gateway.upstream) if not is_wildcard(name))
-    untouched = [ObservedDevice(name, USUAL_QUEUE_LENGTH, KernelDefault()) for name in named]
+    untouched = [ObservedDevice(name, KernelDefault()) for name in named]
     everything = TrafficCapabilities(htb=True, leaves=frozenset(Leaf))
     return tuple(tree for way in asked_for(configuration, everything, untouched).values() for tree in way.trees(()))
 

@@ -131,6 +131,7 @@ class CapsStatus(TypedDict):
     directions: list[DirectionStatus]
     bulk_found: int  # flows, since the daemon began
     queues: list[QueueStatus]
+    uninspected: int  # packets that no queue took, or nobody read, since the daemon began
 
 
 TopUse = TypedDict(

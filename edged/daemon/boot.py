@@ -61,9 +61,13 @@ def state_folder(path: Path) -> Path:
 
 def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
     """What to start with. Raises InvalidConfiguration where the files are wrong and nothing can stand in for them."""
-    good = _asked(state.load_last_good)
+    good, good_is_lost = _asked(state.load_last_good)
     waited = state.waits()
-    rejected = _asked(state.rejected)
+    if waited and good_is_lost and _asked(state.pending)[1]:
+        # damaged throughout, the folder does not tell that anything waits: the files are all there is
+        waited = False
+        _asked(state.end_confirm)
+    rejected, _ = _asked(state.rejected)
     try:
         files = load()
     except InvalidConfiguration as wrong:
@@ -82,14 +86,15 @@ def choose(load: Callable[[], Configuration], state: StateFolder) -> Choice:
         spare = () if good is None or is_good else (Candidate(good, Source.LAST_GOOD),)
         return Choice(files, (Candidate(files, Source.FILES, was_in_force=is_good), *spare))
     if good is None:
-        return Choice(files, (), waited, f"{why}; there was no earlier policy")
+        none = "the earlier policy cannot be read" if good_is_lost else "there was no earlier policy"
+        return Choice(files, (), waited, f"{why}; {none}")
     return Choice(good, (Candidate(good, Source.LAST_GOOD, why),), waited)
 
 
-def _asked(read: Callable[[], Answer | None]) -> Answer | None:
-    """What the state folder says; trouble with it is told, and keeps no policy from being enforced."""
+def _asked(read: Callable[[], Answer | None]) -> tuple[Answer | None, bool]:
+    """What the state folder says, and whether that cannot be read; it is told, and keeps no policy from being enforced."""
     try:
-        return read()
+        return read(), False
     except EdgedError as error:
         _log.error("%s", error)
-        return None
+        return None, True

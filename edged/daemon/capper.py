@@ -20,9 +20,9 @@ from edged.clock import Clock
 from edged.config.gateway import Gateway
 from edged.daemon.capstate import CapState
 from edged.daemon.strangers import Strangers
-from edged.daemon.trees import Trees
+from edged.daemon.trees import Pools, Trees
 from edged.daemon.usage import Usage
-from edged.errors import EdgedError
+from edged.errors import EdgedError, KernelError
 from edged.interfaces import is_wildcard
 from edged.kernel.leases import Leases
 from edged.kernel.tc import TrafficControl
@@ -53,6 +53,7 @@ class Capper:
         self._configuration: Configuration | None = None
         self._terms: Terms | None = None
         self._book = Book()
+        self._whole: Pools = {}  # whose classes there were at the last look
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
         self._usage = Usage()
 
@@ -94,11 +95,11 @@ class Capper:
             self._take(configuration)
         if self._terms is None or configuration is None:
             return
-        if now >= self._look_at or self.strangers.is_due(now):
+        # a pool that is being made is looked at when it is there: making it is a change of the device, too
+        if now >= self._look_at or (self.strangers.is_due(now) and not self.is_building):
             self._look_at = now + self.strangers.audit_seconds
             self._look_after_trees(self._terms, configuration.edged.gateway)
-        if self._trees.build():
-            self._look_at = 0.0
+        self._build(now)
         heavy = {sets: self._leases.heavy(sets) for sets, _ in self._terms.sets}
         if any(heavy.values()):
             self._carry_out(self._book.give(now, replace(self._terms, pools=self._trees.whole_pools), heavy))
@@ -109,6 +110,16 @@ class Capper:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
         self._tell()
+
+    def _build(self, now: float) -> None:
+        try:
+            if self._trees.build():
+                self._look_at = 0.0
+        except KernelError as error:
+            if not self.strangers.have_touched:
+                raise
+            _log.warning("%s; somebody changes the queueing while it is made, which is begun anew", error)
+            self._look_at = max(now, self.strangers.next_look)
 
     def _tell(self) -> None:
         policed = {direction: each.why_policed for direction, each in self._trees.ways.items() if each.why_policed}
@@ -143,6 +154,10 @@ class Capper:
         if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
             self._terms = replace(terms, pools=self._trees.pools)
             self._carry_out(self._book.reconsider(self._terms))
+        # while a pool is made its subscribers are policed, and those that never rest would be for ever
+        came = [direction for direction, pool in self._trees.whole_pools.items() if pool and not self._whole.get(direction)]
+        self._whole = self._trees.whole_pools
+        self._carry_out(self._book.give_up_buckets(came))
 
     def _look_after_use(self, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""

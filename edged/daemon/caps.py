@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from edged.daemon.bulk import BulkWatch
@@ -13,10 +13,13 @@ from edged.daemon.capper import Capper, caps_of
 from edged.daemon.capsreport import CapsView
 from edged.daemon.change import InWriter
 from edged.daemon.inspection import Inspection
+from edged.daemon.uninspected import Uninspected
 from edged.errors import EdgedError
 from edged.loader import Configuration
 from edged.marks import MarkFields
 from edged.policies.capping import BY_CONTENT
+from edged.ruleset.observed import CounterValue
+from edged.ruleset.tree import Counter
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class CapsWatch:
         in_writer: InWriter,
         configuration: Callable[[], Configuration | None],
         awake: asyncio.Event,
+        uninspected: Uninspected,
         *,
         has_queues: bool,
     ) -> None:
@@ -53,6 +57,7 @@ class CapsWatch:
         self._in_writer = in_writer
         self._configuration = configuration
         self._awake = awake
+        self._uninspected = uninspected
         self._has_queues = has_queues
         self._inspection = Inspection()
         self._wanted: _Wanted | None = None
@@ -60,11 +65,13 @@ class CapsWatch:
         self._trouble = ""  # why no flow is inspected
         self._retry_at = 0.0
 
-    def view(self) -> CapsView:
-        """How it stands; any thread may ask."""
+    def view(self, totals: Mapping[Counter, CounterValue]) -> CapsView:
+        """How it stands, with the counters' totals as they were just read, or none; any thread may ask."""
         figures = self._inspection.figures()
         state, strangers = self._capper.state, self._capper.strangers.state
-        return CapsView(state, figures, self._has_queues, self._trouble, self._bulk.trouble, self._bulk.found, strangers)
+        uninspected = self._uninspected.count(totals, figures)
+        found, no_bulk = self._bulk.found, self._bulk.trouble
+        return CapsView(state, figures, uninspected, self._has_queues, self._trouble, no_bulk, found, strangers)
 
     async def prepare(self, configuration: Configuration) -> None:
         """Have the workers at their queues before any rule sends to them: the kernel drops what comes while it makes one."""

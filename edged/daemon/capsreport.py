@@ -39,6 +39,7 @@ class CapsView:
 
     state: CapState = field(default_factory=CapState)
     queues: tuple[QueueFigures, ...] = ()
+    uninspected: int = 0  # packets that were to go to one of them, and passed
     has_queues: bool = True  # the kernel hands packets to programs
     no_inspection: str = ""  # why no flow is inspected though it could be
     no_bulk: str = ""  # why no bulk transfer is found
@@ -74,6 +75,7 @@ def caps_status(configuration: Configuration, view: CapsView) -> CapsStatus | No
         "directions": [_direction(direction, view.state) for direction in Direction] if caps.mode is Mode.ENFORCE else [],
         "bulk_found": view.bulk_found,
         "queues": [_queue(each) for each in _queues(caps, view)],
+        "uninspected": view.uninspected,
     }
 
 

@@ -41,6 +41,7 @@ from edged.daemon.surroundings import Surroundings
 from edged.daemon.systemd import Systemd
 from edged.daemon.totals import Totals
 from edged.daemon.treewatch import TreeWatch
+from edged.daemon.uninspected import Uninspected
 from edged.daemon.watch import RulesetWatch
 from edged.errors import EdgedError
 from edged.kernel import Capabilities
@@ -115,7 +116,15 @@ class _Daemon:
             )
             self.sources = ListWatch(self.lists, self.changes, self.clock)
             bulk, has_queues = BulkWatch(LinuxFlows(), self.clock), self.capabilities.queue is not None
-            self.caps = CapsWatch(self.capper, bulk, self.in_writer, self.in_force, self.trees.awake, has_queues=has_queues)
+            self.caps = CapsWatch(
+                self.capper,
+                bulk,
+                self.in_writer,
+                self.in_force,
+                self.trees.awake,
+                Uninspected(self.totals),
+                has_queues=has_queues,
+            )
             opened.push_async_callback(self.changes.stop)
             await self.caps.prepare(choice.named)
             await self.changes.start(choice)
@@ -125,6 +134,7 @@ class _Daemon:
                 lambda: self.changes.record.configuration,
             )
             self.surroundings.refresh()
+            self.watch.on_bypass = self.surroundings.look
             answering = await opened.enter_async_context(self._served(control, choice.named))
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
@@ -161,7 +171,7 @@ class _Daemon:
             lock=lock,
             totals=totals,
             present=self.surroundings.present,
-            flowtables=self.surroundings.flowtables,
+            bypasses=self.surroundings.bypasses,
             seconds_left=self.changes.seconds_left,
             restart_needed=self.changes.restart_needed,
             warnings=_lock_warnings(lock, self.systemd),
@@ -169,7 +179,9 @@ class _Daemon:
             metrics_degraded=self.metrics_degraded(),
             lists=self.lists.health,
             list_trouble=self.sources.trouble or self.lists.trouble,
-            caps=self.caps.view(),
+            unread=self.totals.trouble,
+            unseen=self.surroundings.trouble,
+            caps=self.caps.view(totals),
         )
 
     async def _open_kernel(self, opened: AsyncExitStack) -> None:

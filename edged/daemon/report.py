@@ -17,6 +17,7 @@ from edged.daemon.keeper import KeeperState
 from edged.daemon.record import Record, Source
 from edged.daemon.totals import over_classes
 from edged.interfaces import presence
+from edged.kernel.bypasses import Bypass
 from edged.lists.book import Health
 from edged.loader import Configuration, PlacedPolicy
 from edged.policies import Blocklist
@@ -34,7 +35,7 @@ class View:
     lock: Lock
     totals: Mapping[Counter, CounterValue]
     present: frozenset[str]  # the interfaces that are there
-    flowtables: tuple[str, ...]  # other programs', by name
+    bypasses: tuple[Bypass, ...]  # what takes packets past the rules
     seconds_left: float | None  # until the change that waits is rolled back
     restart_needed: tuple[str, ...]
     warnings: tuple[str, ...]  # of this machine
@@ -42,6 +43,8 @@ class View:
     metrics_degraded: Degraded | None = None
     lists: tuple[Health, ...] = ()
     list_trouble: str = ""  # an accepted list that could not be kept, or is not in force
+    unread: str = ""  # why the counters are as of an earlier reading
+    unseen: str = ""  # why the interfaces and flowtables are as of an earlier look
     caps: CapsView = field(default_factory=CapsView)
 
 
@@ -71,6 +74,10 @@ def degraded(view: View) -> Iterator[Degraded]:
     for name, there in interfaces(record.configuration, view.present).items():
         if not there:
             yield Degraded(what=f"interface {name}", why="it is not there", instead="its rules wait for it to appear")
+    if view.unread:
+        yield Degraded(what="counters", why=view.unread, instead="their last values are shown")
+    if view.unseen:
+        yield Degraded(what="interfaces", why=view.unseen, instead="they are told of as they were last seen")
     if record.state_trouble:
         yield Degraded(
             what="state folder", why=record.state_trouble, instead="the policy is enforced; a restart reads the files alone"
@@ -79,9 +86,9 @@ def degraded(view: View) -> Iterator[Degraded]:
         yield view.metrics_degraded
     yield from _lists(view)
     yield from caps_degraded(record.configuration, view.caps)
-    for each in view.flowtables:
-        why = "another program moves flows past every rule of this gateway (semantics G-5)"
-        yield Degraded(what=f"flowtable {each}", why=why, instead="the flows in it meet no policy; the others do")
+    for bypass in view.bypasses:
+        instead = f"what passes by it meets no policy, all else does; {bypass.remedy}"
+        yield Degraded(what=bypass.what, why=bypass.why, instead=instead)
     for each in view.restart_needed:
         yield Degraded(what=each.partition(":")[0], why=each, instead="the former setting is used")
 
@@ -202,10 +209,11 @@ def _policy(placed: PlacedPolicy, view: View) -> PolicyStatus:
 
 
 def _counter(counter: Counter, value: CounterValue) -> CounterStatus:
+    _, direction, family, verdict = counter.labels
     return CounterStatus(
-        direction=counter.direction.value,
-        family=counter.family.label,
-        verdict=counter.verdict,
+        direction=direction,
+        family=family,
+        verdict=verdict,
         packets=value.packets,
         bytes=value.bytes,
     )

@@ -25,6 +25,9 @@ from edged.lockout.gather import Lifelines
 from edged.lockout.guard import unguarded
 from edged.metrics.figures import Figures
 
+# among the features of the metric edged_capability: whether nothing takes packets of the gateway's interfaces past the rules
+NO_BYPASS = "no_bypass"
+
 
 def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures:
     """The metrics of this moment."""
@@ -38,7 +41,11 @@ def figures(view: View, capabilities: Capabilities, read_errors: int) -> Figures
         in_sync=view.kept.in_sync,
         repairs=repairs(view),
         applied=view.kept.applied,
-        capabilities={**capabilities.features, **queueing_features(view.caps.state.able)},
+        capabilities={
+            **capabilities.features,
+            **queueing_features(view.caps.state.able),
+            NO_BYPASS: not view.bypasses,
+        },
         policies=view.totals,
         lists=view.lists,
         read_errors=read_errors,
@@ -73,7 +80,7 @@ class ControlService:
 
     async def top(self, limit: int) -> Top:
         """Who uses most of what is capped, at most so many."""
-        return await asyncio.to_thread(top, self._caps.view(), limit)
+        return await asyncio.to_thread(top, self._caps.view({}), limit)
 
     async def blocklist_test(self, address: Address) -> messages.Standing:
         """How an address stands with the lists in force. Raises EdgedError where no blocklist is configured."""

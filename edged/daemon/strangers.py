@@ -23,7 +23,7 @@ DEAF_SECONDS = 2.0  # the same, where events cannot be heard
 _SHARE = 4  # a look is followed by this many times what it took, so that looks take a fifth of the thread at most
 _LEAST = 0.02  # s
 # who changes the trees oftener than that is contending for them
-_BURST = 60.0  # repairs at once
+_BURST = 30.0  # repairs at once
 _REFILL = 1.0  # repairs a second
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, AUDIT_SECONDS
 
@@ -83,9 +83,19 @@ class Strangers:
         """From now on no event is heard."""
         self.state = replace(self.state, deafness=why)
 
+    @property
+    def have_touched(self) -> bool:
+        """Whether an event asks for a look."""
+        return bool(self._suspects)
+
+    @property
+    def next_look(self) -> float:
+        """The time before which no event is a reason to look."""
+        return self._pace.next
+
     def is_due(self, now: float) -> bool:
         """Whether an event asks for a look, and it is time for one."""
-        return bool(self._suspects) and now >= self._pace.next
+        return self.have_touched and now >= self.next_look
 
     def take(self) -> Mapping[str, Process]:
         """Who touched the devices until now, before they are looked at: what comes later is for the next look."""

@@ -1,4 +1,4 @@
-"""What stands around the table: the interfaces of the configuration, and other programs' flowtables on them."""
+"""What stands around the table: the interfaces of the configuration, and what takes packets of theirs past it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from edged.daemon.report import interfaces
 from edged.errors import KernelError
-from edged.interfaces import fits
+from edged.kernel.bypasses import Bypass, bypasses
 from edged.kernel.events import LinkEvents
 from edged.kernel.linux import LinuxKernel
 from edged.loader import Configuration
@@ -22,11 +22,12 @@ _PAUSE_SECONDS = 1.0  # a gateway with thousands of ppp links has events all the
 
 
 class Surroundings:
-    """Knows which interfaces are there and which flowtables hide flows on them; tells the log when that changes."""
+    """Knows which interfaces are there and what bypasses the rules on them; tells the log when that changes."""
 
     def __init__(self, kernel: LinuxKernel, events: LinkEvents, configuration: Callable[[], Configuration]) -> None:
         self.present: frozenset[str] = frozenset()
-        self.flowtables: tuple[str, ...] = ()
+        self.bypasses: tuple[Bypass, ...] = ()
+        self.trouble = ""  # why they are known as of an earlier look
         self._kernel = kernel
         self._events = events
         self._configuration = configuration
@@ -37,16 +38,19 @@ class Surroundings:
         """Look anew; what was known stays known where the kernel cannot be read."""
         try:
             self.present = frozenset(name for _, name in socket.if_nameindex())
-            flowtables = self._kernel.foreign_flowtables()
+            now = interfaces(self._configuration(), self.present)
+            found = bypasses(self._kernel, tuple(now))
         except (KernelError, OSError) as error:
-            _log.error("cannot look at the interfaces and flowtables: %s", error)
+            if str(error) != self.trouble:
+                _log.error("cannot look at the interfaces and at what bypasses the rules on them: %s", error)
+            self.trouble = str(error)
             return
-        now = interfaces(self._configuration(), self.present)
+        self.trouble = ""
         self._tell(now)
-        hiding = tuple(str(each) for each in flowtables if any(fits(device, name) for device in each.devices for name in now))
-        for new in set(hiding) - set(self.flowtables):
-            _log.warning("flowtable %s of another program hides flows from every rule", new)
-        self.flowtables = hiding
+        for each in found:
+            if each not in self.bypasses:
+                _log.warning("%s: %s; %s", each.what, each.why, each.remedy)
+        self.bypasses = found
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -58,10 +62,14 @@ class Surroundings:
                     async with asyncio.timeout(_REFRESH_SECONDS):
                         await self._changed.wait()
                 self._changed.clear()
-                self.refresh()
+                await asyncio.to_thread(self.refresh)  # the kernel has it wait while anybody's batch is carried out
                 await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             loop.remove_reader(self._events.fileno())
+
+    def look(self) -> None:
+        """Look soon: the ruleset was changed by somebody."""
+        self._changed.set()
 
     def _heard(self) -> None:
         try:

@@ -69,6 +69,7 @@ class Trees:
         """Look at every device, begin what is missing, and tell what of it others took. Raises KernelError."""
         if self.able is None:
             self.able = self._traffic.capabilities()
+        self._building.clear()
         observed = self._traffic.observe()
         self.ways = ways(caps, gateway, self.able, observed, self._line)
         plan = diff(self._wanted(leases), observed, replaced(caps, observed))
@@ -88,11 +89,18 @@ class Trees:
         self._left.forget()
 
     def build(self) -> bool:
-        """Some of the steps that are missing; whether they were the last ones, so that it is time to look. Raises KernelError."""
+        """Some of the steps that are missing; whether they were the last ones, so that it is time to look.
+
+        Raises KernelError; then the rest is not done, and to be found out anew.
+        """
         if not self._building:
             return False
         count = min(_STEPS_AT_A_TIME, len(self._building))
-        self._traffic.apply([self._building.popleft() for _ in range(count)])
+        try:
+            self._traffic.apply([self._building.popleft() for _ in range(count)])
+        except KernelError:
+            self._building.clear()
+            raise
         return not self._building
 
     def change(self, states: Iterable[ClassState]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from edged.clock import Clock
 from edged.daemon.change import InWriter
@@ -31,6 +32,7 @@ class RulesetWatch:
         self._in_writer = in_writer
         self._events = events
         self._awake = asyncio.Event()
+        self.on_bypass: Callable[[], None] = lambda: None  # what may take packets past the rules was changed
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -72,4 +74,6 @@ class RulesetWatch:
         for change in changes:
             if change.ours:
                 self._suspects.note(change.generation, Process(change.process, change.pid))
+        if self._events.bypass_changed or self._events.lost:
+            self.on_bypass()
         self._awake.set()

@@ -1,12 +1,12 @@
-"""What the kernel can do, and who else has a hand in what it forwards."""
+"""What the kernel can do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from edged.doctor.finding import Finding, Grade
+from edged.doctor.promises import WEAKENS
 from edged.kernel import Capabilities
-from edged.kernel.flowtables import Flowtable
 from edged.kernel.probe import FEATURES
 
 _AREA = "kernel"
@@ -27,21 +27,4 @@ def features(capabilities: Capabilities) -> Iterator[Finding]:
             yield Finding(_AREA, name, Grade.OK, f"not there, {feature.twin} does it", feature.purpose, feature.otherwise)
         else:
             grade = Grade.WARN if name in MADE_UP_FOR else Grade.MISSING
-            yield Finding(_AREA, name, grade, "not there", feature.purpose, feature.otherwise)
-
-
-def flowtables(found: Iterable[Flowtable], ours: Iterable[Flowtable]) -> Iterator[Finding]:
-    """Other programs' flowtables; `ours` are those on the gateway's interfaces."""
-    on_ours = tuple(ours)
-    purpose = "no flow bypasses the rules (semantics G-5)"
-    listed = tuple(found)
-    if not listed:
-        yield Finding(_AREA, "flowtables", Grade.OK, "none", purpose)
-    for each in listed:
-        if each in on_ours:
-            instead = "flows in it meet no policy; remove it, or take the gateway's interfaces out of it"
-            yield Finding(_AREA, f"flowtable {each.name}", Grade.MISSING, str(each), purpose, instead)
-        else:
-            yield Finding(
-                _AREA, f"flowtable {each.name}", Grade.WARN, str(each), purpose, "it has none of the gateway's interfaces"
-            )
+            yield Finding(_AREA, name, grade, "not there", feature.purpose, feature.otherwise, WEAKENS.get(name, ()))

@@ -24,3 +24,4 @@ class Finding:
     found: str
     purpose: str = ""
     instead: str = ""
+    weakens: tuple[int, ...] = ()  # the numbers of the promises that hold less for it (promises.py)

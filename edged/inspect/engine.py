@@ -24,8 +24,8 @@ from edged.inspect.streams import APART, REPEATED, Stream
 from edged.inspect.streams import MOST_BYTES as LONGEST
 from edged.packet.layers import TCP, UDP, Decoded
 from edged.packet.segment import OVER_IPV6, UDP_IPV6, Segment, is_piece, segment_of
-from edged.ruleset.nodes import Transport
 from edged.sources.hosts import Hosts
+from edged.transport import Transport
 
 UDP_IDLE = 180 * SECOND  # after which a datagram begins another flow; nf_conntrack_udp_timeout_stream is 120
 MOST_DECRYPTIONS = 5_000  # QUIC datagrams opened in a second, some 50 microseconds each, a forged one up to eight times that

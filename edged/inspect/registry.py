@@ -23,7 +23,7 @@ from edged.inspect.detectors import (
     winny,
 )
 from edged.inspect.sight import Detector, Found, Sight
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 # The first that recognises its protocol decides, so peer-to-peer goes first: a peer too sends audio by HTTP
 DETECTORS: tuple[Detector, ...] = (

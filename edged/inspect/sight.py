@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 
 class TrafficClass(StrEnum):

@@ -6,12 +6,12 @@ from __future__ import annotations
 import edged.inspect.names.quic_initial  # noqa: F401
 from edged.inspect.engine import Inspector
 from edged.inspectors import worker
-from edged.sources.hosts import parse_hosts
+from edged.sources.hosts import Hosts
 
 
 def _make(settings: bytes) -> Inspector:
-    """The engine; `settings` is the content of a file of host names, or nothing."""
-    return Inspector(parse_hosts(settings).hosts)
+    """The engine; `settings` are the suffixes of a list of hosts that was read and found good, one a line."""
+    return Inspector(Hosts(frozenset(settings.decode().split())))
 
 
 if __name__ == "__main__":

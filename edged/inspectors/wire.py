@@ -62,7 +62,7 @@ def waiting_in(message: bytes) -> Waiting | None:
 
 
 class Reader:
-    """Reads packets as `waiting_in` does; messages of a queue are nearly all of one form, and those like the last are read at once.
+    """Reads packets as `waiting_in` does. Messages of a queue are nearly all of one form: those like the last are read at once.
 
     A form is the kinds and lengths of all attributes in front of the payload, the packet's number being in the first.
     """

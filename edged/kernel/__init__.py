@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edged.ruleset.nodes import QueueForm
-from edged.ruleset.observed import CounterValue, Observed
-from edged.ruleset.plan import Lock, Plan
+if TYPE_CHECKING:  # an inspector's worker needs netlink and nothing of rules, and is to be there soon
+    from edged.ruleset.nodes import QueueForm
+    from edged.ruleset.observed import CounterValue, Observed
+    from edged.ruleset.plan import Lock, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Capabilities:
     @property
     def lock(self) -> Lock:
         """The strongest hold on a table that this kernel knows."""
+        from edged.ruleset.plan import Lock  # noqa: PLC0415
+
         if not self.features.get("table_owner"):
             return Lock.NONE
         return Lock.OWNER_PERSIST if self.features.get("table_persist") else Lock.OWNER
@@ -27,6 +30,8 @@ class Capabilities:
     @property
     def queue(self) -> QueueForm | None:
         """How this kernel hands packets to user space; None where it does not."""
+        from edged.ruleset.nodes import QueueForm  # noqa: PLC0415
+
         if self.features.get("queue"):
             return QueueForm.EXPRESSION
         return QueueForm.TARGET if self.features.get("queue_target") else None

@@ -17,10 +17,11 @@ from edged.kernel import uapi
 from edged.kernel.attrs import NESTED, attribute, be32
 from edged.kernel.messages import Reply, pack, refusal, unpack
 from edged.kernel.namespace import open_nftables
+from edged.kernel.refusals import advice
 from edged.kernel.uapi import CtAttr
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
-_NEW, _GET = _SUBSYSTEM | 0, _SUBSYSTEM | 1  # IPCTNL_MSG_CT_*
+NEW, GET = _SUBSYSTEM | 0, _SUBSYSTEM | 1  # IPCTNL_MSG_CT_*
 _AT_ONCE = 200  # changes in one datagram: their refusals fit into the receive buffer
 _BUFFER_SIZE = 256 * 1024
 _PASSES = 20
@@ -54,7 +55,7 @@ class Conntrack:
         A table that is resized meanwhile can hide some, or show some twice.
         """
         body = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
-        self._send(pack(_GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, 1, body, family=uapi.NFPROTO_UNSPEC))
+        self._send(pack(GET, uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP, 1, body, family=uapi.NFPROTO_UNSPEC))
         while True:
             for reply in unpack(self._buffer[: self._receive(0)]):
                 if reply.kind == uapi.NLMSG_DONE:
@@ -75,7 +76,7 @@ class Conntrack:
         change = be32(CtAttr.MARK, value) + be32(CtAttr.MARK_MASK, mask)
         for first in range(0, len(connections), _AT_ONCE):
             some = connections[first : first + _AT_ONCE]
-            self._send(b"".join(pack(_NEW, uapi.NLM_F_REQUEST, 1, key + change, family=family) for family, key in some))
+            self._send(b"".join(pack(NEW, uapi.NLM_F_REQUEST, 1, key + change, family=family) for family, key in some))
             self._raise_refusals()
 
     def _raise_refusals(self) -> None:
@@ -128,5 +129,5 @@ def void_mark(netns: str | None, mask: int, value: int) -> int:
 def _failed(number: int) -> KernelError:
     hint = "; the module nf_conntrack_netlink may be missing" if number in (errno.EOPNOTSUPP, errno.EINVAL) else ""
     said = errno.errorcode.get(number, str(number))
-    text = f"the marks of connections cannot be read or changed ({said}){hint}; what was in force stays in force"
+    text = f"the marks of connections cannot be read or changed ({said}){hint}; what was in force stays in force{advice(number)}"
     return KernelError(text, errno=number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from edged.errors import KernelError
@@ -42,12 +42,18 @@ class Listener:
 
     @contextmanager
     def hushed(self) -> Iterator[None]:
-        """Hear nothing meanwhile; what happened then counts as lost."""
-        self._join(uapi.NETLINK_DROP_MEMBERSHIP)
+        """Hear nothing meanwhile; what happened then counts as lost.
+
+        Raises nothing of its own: the work in it is done or refused whether or not anybody listens, and who is deaf from then on
+        polls.
+        """
+        with suppress(OSError):
+            self._join(uapi.NETLINK_DROP_MEMBERSHIP)
         try:
             yield
         finally:
-            self._join(uapi.NETLINK_ADD_MEMBERSHIP)
+            with suppress(OSError):
+                self._join(uapi.NETLINK_ADD_MEMBERSHIP)
 
     def fileno(self) -> int:
         """The descriptor; readable when there is something to read."""
@@ -91,6 +97,9 @@ class GenerationChange:
     ours: bool
 
 
+_FLOWTABLES = (nft(uapi.Msg.NEWFLOWTABLE), nft(uapi.Msg.DELFLOWTABLE))
+
+
 class NftEvents(Listener):
     """Commits to the ruleset, one's own among them.
 
@@ -101,11 +110,15 @@ class NftEvents(Listener):
         """Listen in the present or the named network namespace. Raises KernelError."""
         super().__init__(open_nftables(netns), uapi.NFNLGRP_NFTABLES)
         self._ours = False  # what has been told of the commit whose NEWGEN is still to come
+        self.bypass_changed = False  # what the last reading heard of flowtables, or of rules where packets come in
 
     def read(self) -> list[GenerationChange]:
         """The commits since the last time, oldest first."""
         changes = []
+        self.bypass_changed = False
         for event in self._waiting():
+            if event.kind in _FLOWTABLES or event.family == uapi.NFPROTO_NETDEV:
+                self.bypass_changed = True
             # a commit's objects are told before its generation (nf_tables_commit)
             if event.kind == nft(uapi.Msg.NEWGEN):
                 fields = event.attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edged.kernel import uapi
-from edged.kernel.attrs import each, parse, string
+from edged.kernel.attrs import each, number, parse, string
 from edged.kernel.nftsocket import NftSocket
 from edged.kernel.uapi import FlowtableAttr, Msg
 
@@ -18,6 +18,7 @@ class Flowtable:
     table: str
     name: str
     devices: tuple[str, ...]
+    hardware: bool = False  # its flows are handed to the network cards
 
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name} ({', '.join(self.devices) or 'no devices'})"
@@ -32,7 +33,9 @@ def read_flowtables(nft: NftSocket) -> tuple[Flowtable, ...]:
     for reply in nft.dump(Msg.GETFLOWTABLE, family=uapi.NFPROTO_UNSPEC):
         fields = reply.attributes
         hook = parse(fields.get(FlowtableAttr.HOOK, b""))
-        devices = tuple(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b"")))
+        devices = tuple(sorted(string(name) for _, name in each(hook.get(FlowtableAttr.HOOK_DEVS, b""))))
         family = _FAMILIES.get(reply.family, str(reply.family))
-        found.append(Flowtable(family, string(fields.get(FlowtableAttr.TABLE)), string(fields.get(FlowtableAttr.NAME)), devices))
+        hardware = bool(number(fields.get(FlowtableAttr.FLAGS)) & uapi.FLOWTABLE_HARDWARE)
+        table, name = string(fields.get(FlowtableAttr.TABLE)), string(fields.get(FlowtableAttr.NAME))
+        found.append(Flowtable(family, table, name, devices, hardware))
     return tuple(found)

@@ -15,6 +15,7 @@ from edged.kernel.batch import Batch
 from edged.kernel.conntrack import void_mark
 from edged.kernel.encode import encode_plan
 from edged.kernel.flowtables import Flowtable, read_flowtables
+from edged.kernel.foreignrules import ForeignRules, Forwarder, read_foreign_rules, read_forwarders
 from edged.kernel.leases import LinuxLeases
 from edged.kernel.nftsocket import DumpTornError, NftSocket
 from edged.kernel.observe import read_counters, read_table
@@ -93,6 +94,14 @@ class LinuxKernel:
     def foreign_flowtables(self) -> tuple[Flowtable, ...]:
         """The flowtables on this machine; the flows in them pass every rule unseen (G-5). Raises KernelError."""
         return self._consistent(lambda: read_flowtables(self._nft), frozenset)[1]
+
+    def forwarders(self) -> tuple[Forwarder, ...]:
+        """The netdev tables of this machine that forward packets by themselves. Raises KernelError."""
+        return self._consistent(lambda: read_forwarders(self._nft), frozenset)[1]
+
+    def foreign_rules(self) -> tuple[ForeignRules, ...]:
+        """What other programs' rules do that bears on edged's. Raises KernelError."""
+        return self._consistent(lambda: read_foreign_rules(self._nft), frozenset)[1]
 
     def check(self, plan: Plan, *, now: float) -> None:
         """Let the kernel judge the plan without applying it. Raises as apply does.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +35,8 @@ def open_route(netns: str | None) -> socket.socket:
 
 def inside(netns: str, work: Callable[[], Result]) -> Result:
     """What `work` returns in that namespace, where what it opens stays. Raises OSError where there is no such namespace."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  workers at queues do without
+
     from pyroute2.netns import setns  # noqa: PLC0415  200 ms, for those who go to the kernel
 
     def entered() -> Result:

@@ -17,7 +17,8 @@ from edged.kernel.attrs import number
 from edged.kernel.batch import Batch
 from edged.kernel.messages import Refusal, Reply, nft, pack, refusal, unpack
 from edged.kernel.namespace import open_nftables
-from edged.kernel.refusals import commit_refused, reading_refused
+from edged.kernel.receiving import drain
+from edged.kernel.refusals import advice, commit_refused, reading_refused, unanswered, unsent
 
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 _SNDBUF_MAX = 2147483646
@@ -109,14 +110,15 @@ class NftSocket:
         try:
             self._socket.send(pack(nft(kind), flags, self._sequence, body, family=family))
         except OSError as failed:
-            raise _cannot_send(failed) from failed
+            raise unsent("nftables", failed) from failed
         return self._sequence
 
     def _receive(self) -> Iterator[Reply]:
         try:
             size = self._socket.recv_into(self._buffer)
         except OSError as failed:
-            raise KernelError(f"nftables did not answer: {failed}", errno=failed.errno or 0) from failed
+            drain(self._socket, self._buffer)
+            raise unanswered("nftables", failed) from failed
         return unpack(self._buffer[:size])
 
     @staticmethod
@@ -138,9 +140,8 @@ class NftSocket:
         answers_lost = self._transact(batch, first, batch.encode(first))
         # ENOBUFS says that answers were dropped, not that the batch was: the generation says whether it was carried out.
         if answers_lost and self.generation() == before:
-            raise KernelError(
-                "the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied", errno=errno.ENOBUFS
-            )
+            lost = "the kernel refused the batch, and its reasons were lost (ENOBUFS); nothing was applied"
+            raise KernelError(f"{lost}{advice(errno.ENOBUFS)}", errno=errno.ENOBUFS)
 
     def settle(self) -> None:
         """Return once no transaction of anybody is under way, by an empty one that waits for its turn.
@@ -180,7 +181,7 @@ class NftSocket:
                 self._grow_send_buffer(len(encoded))
                 self._socket.send(encoded)
         except OSError as failed:
-            raise _cannot_send(failed) from failed
+            raise unsent("nftables", failed) from failed
 
     def _grow_send_buffer(self, size: int) -> None:
         try:
@@ -200,15 +201,11 @@ class NftSocket:
                 return found, lost
             except OSError as failed:
                 if failed.errno != errno.ENOBUFS:
-                    raise KernelError(f"nftables did not answer: {failed}", errno=failed.errno or 0) from failed
+                    raise unanswered("nftables", failed) from failed
                 lost = True
                 continue
             errors = (refusal(reply) for reply in unpack(self._buffer[:size]) if reply.kind == uapi.NLMSG_ERROR)
             found += (error for error in errors if error is not None)
-
-
-def _cannot_send(failed: OSError) -> KernelError:
-    return KernelError(f"cannot send to nftables: {failed}", errno=failed.errno or 0)
 
 
 def _inherited(fileno: int) -> socket.socket:

@@ -11,6 +11,12 @@ from edged.errors import KernelError, StalePlan, TableHeld
 from edged.ruleset.plan import Plan, RemoveElements, describe
 from edged.ruleset.tree import Chain, Rule
 
+# what an operator can do about it, where the kernel's own words do not say
+_ADVICE = {
+    errno.ENOMEM: ". The machine has no memory left for it: free -h, and dmesg for what the kernel says",
+    errno.ENOBUFS: ". The kernel has no buffers left for it: free -h, and the sysctls net.core.rmem_max and wmem_max",
+}
+
 
 def rule_label(chain: Chain, rule: Rule) -> str:
     """What people call the writing of one rule."""
@@ -21,7 +27,20 @@ def reading_refused(number: int, explanation: str = "") -> KernelError:
     """The exception for an errno met while looking."""
     if number == errno.EPERM:
         return _no_capability()
-    return KernelError(f"nftables cannot be read: {_reason(number, explanation)}", errno=number)
+    text = f"nftables cannot be read: {reason(number, explanation)}; what is in force stays in force{advice(number)}"
+    return KernelError(text, errno=number)
+
+
+def unsent(whom: str, failed: OSError) -> KernelError:
+    """The exception where the kernel does not take what is sent to it."""
+    number = failed.errno or 0
+    return KernelError(f"cannot send to {whom}: {reason(number)}; nothing was changed{advice(number)}", errno=number)
+
+
+def unanswered(whom: str, failed: OSError) -> KernelError:
+    """The exception where no answer can be received; what it would have been an answer to may have been done."""
+    number = failed.errno or 0
+    return KernelError(f"{whom} did not answer: {reason(number)}; what is in force stays in force{advice(number)}", errno=number)
 
 
 def commit_refused(number: int, label: str, explanation: str = "", more: int = 0) -> KernelError | TableHeld:
@@ -31,7 +50,8 @@ def commit_refused(number: int, label: str, explanation: str = "", more: int = 0
     if number == errno.EPERM:
         return TableHeld() if label else _no_capability()
     others = f" (and {more} more error{'s' * (more != 1)} in the same batch)" if more else ""
-    said = f"the kernel refused: {label or 'the batch'}: {_reason(number, explanation)}{others}; nothing was applied"
+    why = reason(number, explanation)
+    said = f"the kernel refused: {label or 'the batch'}: {why}{others}; nothing was applied{advice(number)}"
     return KernelError(said, errno=number, label=label)
 
 
@@ -66,6 +86,12 @@ def _no_capability() -> KernelError:
     )
 
 
-def _reason(number: int, explanation: str) -> str:
+def advice(number: int) -> str:
+    """What to do about an errno, as the end of a text; empty where that depends."""
+    return _ADVICE.get(number, "")
+
+
+def reason(number: int, explanation: str = "") -> str:
+    """An errno in words, and the kernel's explanation where it gave one."""
     said = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
     return f"{said}: {explanation}" if explanation else said

@@ -6,7 +6,6 @@ Unlike nftables, rtnetlink knows no transactions: each message of a batch stands
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,8 @@ from edged.errors import KernelError
 from edged.kernel import uapi
 from edged.kernel.messages import Refusal, refusal, unpack
 from edged.kernel.namespace import open_route
+from edged.kernel.receiving import drain
+from edged.kernel.refusals import advice, reason, unanswered, unsent
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _AT_ONCE = 256  # messages a system call; so many errors, cut short, fit into the receive buffer
@@ -108,7 +109,7 @@ class RouteSocket:
         try:
             self._socket.send(encoded)
         except OSError as failed:
-            raise KernelError(f"cannot send to rtnetlink: {failed}", errno=failed.errno or 0) from failed
+            raise unsent("rtnetlink", failed) from failed
 
     def _receive(self, flags: int) -> int:
         try:
@@ -118,7 +119,8 @@ class RouteSocket:
                 return 0
             raise KernelError("rtnetlink did not answer", errno=errno.EAGAIN) from None
         except OSError as failed:
-            raise KernelError(f"rtnetlink did not answer: {failed}", errno=failed.errno or 0) from failed
+            drain(self._socket, self._buffer)
+            raise unanswered("rtnetlink", failed) from failed
 
     def _refusals_waiting(self, first: int) -> list[Refusal]:
         """The errors to what was sent from that sequence number on: rtnetlink answers a batch before send returns."""
@@ -146,8 +148,7 @@ def _messages(buffer: memoryview, size: int) -> Iterator[tuple[int, int, int, in
 
 
 def _refused(refused: Refusal, label: str) -> KernelError:
-    said = f"{os.strerror(refused.errno)} ({errno.errorcode.get(refused.errno, refused.errno)})"
-    reason = f"{said}: {refused.explanation}" if refused.explanation else said
+    why = f"{reason(refused.errno, refused.explanation)}{advice(refused.errno)}"
     if refused.errno == errno.EPERM:
-        reason += ". It lacks the capability CAP_NET_ADMIN in its network namespace: run as root, or grant the capability"
-    return KernelError(f"the kernel refused: {label}: {reason}", errno=refused.errno, label=label)
+        why += ". It lacks the capability CAP_NET_ADMIN in its network namespace: run as root, or grant the capability"
+    return KernelError(f"the kernel refused: {label}: {why}", errno=refused.errno, label=label)

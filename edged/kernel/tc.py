@@ -17,12 +17,12 @@ from edged.kernel.tcmessages import (
     TCMSG,
     Class,
     Qdisc,
-    bfifo_limit,
     decode_class,
     decode_link,
     decode_qdisc,
     decode_use,
     encode,
+    fifo_limit,
     htb_default,
     link_named,
     of_root,
@@ -30,6 +30,7 @@ from edged.kernel.tcmessages import (
 )
 from edged.queueing.observed import (
     ClassUse,
+    ForeignLeaf,
     ForeignRoot,
     KernelDefault,
     ObservedClass,
@@ -39,9 +40,7 @@ from edged.queueing.observed import (
     TrafficCapabilities,
 )
 from edged.queueing.plan import Step, describe
-from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
-
-_OWN = (Leaf.CAKE, Leaf.FQ_CODEL, Leaf.BFIFO)
+from edged.queueing.tree import ROOT, ClassId, Leaf, Rate, leaf_handle
 
 
 class TrafficControl(Protocol):
@@ -85,7 +84,7 @@ class LinuxTrafficControl:
 
     def capabilities(self) -> TrafficCapabilities:
         """Probe; changes nothing, and may load modules as the real qdisc would. Raises KernelError."""
-        leaves = {Leaf.PFIFO, *(leaf for leaf in _OWN if self._has(leaf.value))}
+        leaves = {Leaf.BFIFO, *(leaf for leaf in (Leaf.CAKE, Leaf.FQ_CODEL) if self._has(leaf.value))}
         return TrafficCapabilities(self._has("htb"), frozenset(leaves))
 
     def observe(self) -> tuple[ObservedDevice, ...]:
@@ -99,9 +98,7 @@ class LinuxTrafficControl:
                 roots[qdisc.ifindex] = qdisc
             elif qdisc.handle:
                 leaves[qdisc.ifindex, qdisc.handle] = qdisc
-        return tuple(
-            ObservedDevice(link.name, link.queue_length, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links
-        )
+        return tuple(ObservedDevice(link.name, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links)
 
     def statistics(self, device: str) -> tuple[ClassUse, ...]:
         """What the classes of our tree have done; none where there is no such tree or device. Raises KernelError."""
@@ -159,6 +156,12 @@ def no_such_device(step: Step) -> KernelError:
 @lru_cache(maxsize=1 << 15)
 def _observed(found: Class, kept: Qdisc | None) -> ObservedClass:
     """Without a qdisc at its handle the leaf is HTB's own, which no dump shows."""
-    leaf = Leaf.PFIFO if kept is None else next((each for each in _OWN if each.value == kept.kind), None)
-    limit = bfifo_limit(kept.options) if kept is not None and leaf is Leaf.BFIFO else 0
-    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), leaf, limit)
+    classid = ClassId.of(found.handle)
+    leaf = None if kept is None else _leaf(classid, kept)
+    limit = fifo_limit(kept.options) if kept is not None and leaf is Leaf.BFIFO else None
+    return ObservedClass(classid, Rate(found.rate * 8), Rate(found.ceil * 8), leaf, limit or 0)
+
+
+def _leaf(classid: ClassId, leaf: Qdisc) -> Leaf | ForeignLeaf:
+    is_ours = leaf.handle == leaf_handle(classid).handle
+    return next((each for each in Leaf if is_ours and each.value == leaf.kind), ForeignLeaf(leaf.kind))

@@ -28,23 +28,21 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
     describe,
 )
-from edged.queueing.tree import ROOT, ClassId, Leaf, OwnLeaf, Rate
+from edged.queueing.tree import ROOT, ClassId, Leaf, Rate
 
 _ALL_LEAVES = frozenset(Leaf)
 
 
 @dataclass(slots=True)
 class FakeClass:
-    """A class: its parent, rate and leaf, and the queue length that a pfifo leaf copied when it was made."""
+    """A class: its parent, rate and leaf, where it is not HTB's own."""
 
     parent: ClassId
     rate: Rate
-    leaf: Leaf
-    leaf_packets: int
+    leaf: Leaf | None
     use: ClassUse
     limit: int = 0
 
@@ -53,7 +51,6 @@ class FakeClass:
 class FakeDevice:
     """A device: `foreign` is the kind of another program's root; `classes` is None where our tree is not there."""
 
-    queue_length: int = 1000
     foreign: str | None = None
     classes: dict[ClassId, FakeClass] | None = None
 
@@ -106,8 +103,6 @@ class FakeTrafficControl:
         """Carry one step out; the errno where it is refused, else 0."""
         device = self.devices[step.device]
         match step:
-            case SetQueueLength(_, packets):
-                device.queue_length = packets
             case AddRoot() if device.foreign is not None or device.classes is not None:
                 return errno.EEXIST
             case AddRoot() | ReplaceForeignRoot():
@@ -132,7 +127,7 @@ class FakeTrafficControl:
                 return errno.EEXIST
             parent = step.parent if step.parent in classes else ROOT  # a parent that is not there is none (htb_change_class)
             made = ClassUse(step.classid, 0, 0, 0, 0)
-            classes[step.classid] = FakeClass(parent, step.rate, Leaf.PFIFO, device.queue_length, made)
+            classes[step.classid] = FakeClass(parent, step.rate, None, made)
             return 0
         if found is None:
             return errno.ENOENT
@@ -141,10 +136,10 @@ class FakeTrafficControl:
                 found.rate = rate
             case AddLeaf(_, _, leaf, limit):
                 return self._graft(found, leaf, limit)
-            case RemoveLeaf() if found.leaf is Leaf.PFIFO:
+            case RemoveLeaf() if found.leaf is None:
                 return errno.ENOENT
             case RemoveLeaf():
-                found.leaf, found.leaf_packets, found.limit = Leaf.PFIFO, device.queue_length, 0
+                found.leaf, found.limit = None, 0
             case RemoveClass() if any(each.parent == step.classid for each in classes.values()):
                 return errno.EBUSY
             case RemoveClass():
@@ -153,10 +148,10 @@ class FakeTrafficControl:
                 assert_never(step)
         return 0
 
-    def _graft(self, found: FakeClass, leaf: OwnLeaf, limit: int) -> int:
+    def _graft(self, found: FakeClass, leaf: Leaf, limit: int) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
-        if found.leaf not in {Leaf.PFIFO, leaf}:
+        if found.leaf not in {None, leaf}:
             return errno.EINVAL
         found.leaf, found.limit = leaf, limit
         return 0
@@ -164,10 +159,10 @@ class FakeTrafficControl:
 
 def _observed(name: str, device: FakeDevice) -> ObservedDevice:
     if device.foreign is not None:
-        return ObservedDevice(name, device.queue_length, ForeignRoot(name, device.foreign))
+        return ObservedDevice(name, ForeignRoot(name, device.foreign))
     if device.classes is None:
-        return ObservedDevice(name, device.queue_length, KernelDefault())
+        return ObservedDevice(name, KernelDefault())
     classes = (
         ObservedClass(classid, each.rate, each.rate, each.leaf, each.limit) for classid, each in sorted(device.classes.items())
     )
-    return ObservedDevice(name, device.queue_length, OurRoot(tuple(classes)))
+    return ObservedDevice(name, OurRoot(tuple(classes)))

@@ -22,7 +22,6 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
 )
 from edged.queueing.tree import (
@@ -33,12 +32,11 @@ from edged.queueing.tree import (
     ROOT,
     ClassId,
     Leaf,
-    OwnLeaf,
     Rate,
     leaf_handle,
 )
 
-NEWLINK, GETLINK = 16, 18
+GETLINK = 18
 NEWQDISC, DELQDISC, GETQDISC = 36, 37, 38
 NEWTCLASS, DELTCLASS, GETTCLASS = 40, 41, 42
 IFINFO_SIZE = 16
@@ -46,7 +44,7 @@ _LOOPBACK = 1  # LOOPBACK_IFINDEX (include/net/flow.h)
 _NLM_F_REPLACE = 0x100
 
 _IFINFO = struct.Struct("=BxHiII")  # family, type, index, flags, change
-_IFLA_IFNAME, _IFLA_TXQLEN = 3, 13
+_IFLA_IFNAME = 3
 TCMSG = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
 _TC_H_ROOT = 0xFFFFFFFF
 _TCA_KIND, _TCA_OPTIONS, _TCA_STATS2 = 1, 2, 7
@@ -62,6 +60,7 @@ _ETHERNET = 1  # TC_LINKLAYER_ETHERNET: the kernel computes by itself, no rate t
 _TICK_NS = 64  # PSCHED_SHIFT (include/net/pkt_sched.h)
 _U32_MAX = 0xFFFFFFFF
 
+_FIFO = struct.Struct("=I")  # struct tc_fifo_qopt: the limit
 _FQ_CODEL_LIMIT, _FQ_CODEL_FLOWS = 2, 5
 _CAKE_DIFFSERV_MODE, _CAKE_MEMORY = 3, 10
 _CAKE_BESTEFFORT = 3
@@ -72,11 +71,10 @@ _QUEUE = struct.Struct("=III")  # packets waiting, bytes waiting, drops
 
 
 class Link(NamedTuple):
-    """A device: its number, name and queue length in packets."""
+    """A device: its number and name."""
 
     ifindex: int
     name: str
-    queue_length: int
 
 
 class Qdisc(NamedTuple):
@@ -102,8 +100,6 @@ def encode(step: Step, index: int) -> Request:
     """The step for the device with that index."""
     create = uapi.NLM_F_CREATE
     match step:
-        case SetQueueLength(_, packets):
-            return Request(NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _u32(_IFLA_TXQLEN, packets))
         case AddRoot():
             # the kernel's default has the handle 0, which does not count as being there (tc_modify_qdisc)
             return Request(NEWQDISC, create | uapi.NLM_F_EXCL, _root(index))
@@ -130,16 +126,9 @@ def encode(step: Step, index: int) -> Request:
 def trial(kind: str) -> Request:
     """A root for the loopback device that no kernel makes: ENOENT where it has no such qdisc, another errno where it has.
 
-    HTB refuses to be without options (htb_init), and a bfifo those of three bytes (fifo_init); of the others each first option
-    of three bytes is too short for a number.
+    HTB refuses to be without options (htb_init); of the others each first option of three bytes is too short for a number.
     """
-    match kind:
-        case "htb":
-            broken = b""
-        case "bfifo":
-            broken = attribute(_TCA_OPTIONS, bytes(3))
-        case _:
-            broken = nest(_TCA_OPTIONS, *(attribute(number, bytes(3)) for number in (2, 5, 10)))
+    broken = b"" if kind == "htb" else nest(_TCA_OPTIONS, *(attribute(number, bytes(3)) for number in (2, 5, 10)))
     body = _tc(_LOOPBACK, ROOT.handle, _TC_H_ROOT) + text(_TCA_KIND, kind) + broken
     return Request(NEWQDISC, uapi.NLM_F_CREATE | _NLM_F_REPLACE, body)
 
@@ -158,15 +147,15 @@ def decode_link(body: bytes | memoryview) -> Link:
     """A device."""
     _, _, index, _, _ = _IFINFO.unpack_from(body)
     fields = parse(body[IFINFO_SIZE:])
-    return Link(index, string(fields.get(_IFLA_IFNAME)), _host32(fields.get(_IFLA_TXQLEN)))
+    return Link(index, string(fields.get(_IFLA_IFNAME)))
 
 
 def decode_qdisc(body: bytes | memoryview) -> Qdisc:
-    """A qdisc. As of a class, what comes behind its options is not looked at."""
+    """A qdisc. What comes behind its options, its statistics, is not looked at."""
     return _qdisc_in(_up_to_options(body))
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 15)  # there are thousands of leaves, and hardly any has changed from one look to the next
 def _qdisc_in(body: bytes) -> Qdisc:
     _, index, handle, parent, _ = TCMSG.unpack_from(body)
     fields = parse(body[TCMSG.size :])
@@ -180,19 +169,9 @@ def htb_default(options: bytes) -> int | None:
     return _HTB_GLOB.unpack_from(glob)[2] if len(glob) >= _HTB_GLOB.size else None
 
 
-def _up_to_options(body: bytes | memoryview) -> bytes:
-    end = TCMSG.size
-    while end + 4 <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, end)
-        end += max(4, (length + 3) & ~3)
-        if kind & _KIND == _TCA_OPTIONS:
-            break
-    return bytes(body[:end])
-
-
-def bfifo_limit(options: bytes) -> int:
-    """The bytes that a bfifo holds (struct tc_fifo_qopt)."""
-    return _host32(options)
+def fifo_limit(options: bytes) -> int | None:
+    """How many bytes a bfifo holds at most; None where the options are not those of one."""
+    return _FIFO.unpack(options)[0] if len(options) == _FIFO.size else None
 
 
 def decode_class(body: bytes | memoryview) -> Class | None:
@@ -200,7 +179,7 @@ def decode_class(body: bytes | memoryview) -> Class | None:
     return _class_in(_up_to_options(body))
 
 
-@lru_cache(maxsize=1 << 15)  # thousands of classes are looked at every few seconds, and few of them have changed
+@lru_cache(maxsize=1 << 15)
 def _class_in(body: bytes) -> Class | None:
     _, _, handle, _, leaf = TCMSG.unpack_from(body)
     options = parse(parse(body[TCMSG.size :]).get(_TCA_OPTIONS, b""))
@@ -212,6 +191,16 @@ def _class_in(body: bytes) -> Class | None:
         if len(options.get(wide, b"")) == 8:
             (rates[position],) = struct.unpack("=Q", options[wide])
     return Class(handle, leaf, rates[0], rates[1])
+
+
+def _up_to_options(body: bytes | memoryview) -> bytes:
+    end = TCMSG.size
+    while end + 4 <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, end)
+        end += max(4, (length + 3) & ~3)
+        if kind & _KIND == _TCA_OPTIONS:
+            break
+    return bytes(body[:end])
 
 
 def decode_use(body: memoryview) -> ClassUse:
@@ -257,17 +246,17 @@ def _htb_class(rate: Rate) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _leaf(leaf: OwnLeaf, limit: int) -> bytes:
+def _leaf(leaf: Leaf, limit: int) -> bytes:
     match leaf:
-        case Leaf.BFIFO:
-            return text(_TCA_KIND, leaf.value) + _u32(_TCA_OPTIONS, limit)
         case Leaf.CAKE:
-            options = _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES)
+            options = nest(_TCA_OPTIONS, _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES))
         case Leaf.FQ_CODEL:
-            options = _u32(_FQ_CODEL_LIMIT, FQ_CODEL_PACKETS), _u32(_FQ_CODEL_FLOWS, FQ_CODEL_FLOWS)
+            options = nest(_TCA_OPTIONS, _u32(_FQ_CODEL_LIMIT, FQ_CODEL_PACKETS), _u32(_FQ_CODEL_FLOWS, FQ_CODEL_FLOWS))
+        case Leaf.BFIFO:
+            options = attribute(_TCA_OPTIONS, _FIFO.pack(limit))
         case _:
             assert_never(leaf)
-    return text(_TCA_KIND, leaf.value) + nest(_TCA_OPTIONS, *options)
+    return text(_TCA_KIND, leaf.value) + options
 
 
 def _u32(kind: int, value: int) -> bytes:
@@ -276,7 +265,3 @@ def _u32(kind: int, value: int) -> bytes:
 
 def _u64(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=Q", value))
-
-
-def _host32(payload: bytes | None) -> int:
-    return struct.unpack("=I", payload)[0] if payload is not None and len(payload) == 4 else 0

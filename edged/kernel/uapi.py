@@ -32,6 +32,7 @@ NFNLGRP_NFTABLES: Final = 7
 NFPROTO_UNSPEC: Final = 0
 NFPROTO_INET: Final = 1
 NFPROTO_IPV4: Final = 2
+NFPROTO_NETDEV: Final = 5
 NFPROTO_IPV6: Final = 10
 HOOKS: Final = ("prerouting", "input", "forward", "output", "postrouting", "ingress")
 NF_ACCEPT: Final = 1
@@ -62,6 +63,7 @@ class Msg:
     DELOBJ: Final = 20
     NEWFLOWTABLE: Final = 22
     GETFLOWTABLE: Final = 23
+    DELFLOWTABLE: Final = 24
     DESTROYTABLE: Final = 26
 
 
@@ -190,9 +192,13 @@ class FlowtableAttr:
     TABLE: Final = 1
     NAME: Final = 2
     HOOK: Final = 3
+    FLAGS: Final = 7
     HOOK_NUM: Final = 1
     HOOK_PRIORITY: Final = 2
     HOOK_DEVS: Final = 3
+
+
+FLOWTABLE_HARDWARE: Final = 1
 
 
 class CtAttr:

@@ -38,10 +38,7 @@ def _attempt(attempt: Attempt, results: Sequence[Result]) -> dict[str, object]:
 def _result(result: Result) -> dict[str, object]:
     counted = [
         {
-            "policy": each.policy,
-            "direction": each.direction.value,
-            "family": each.family.label,
-            "verdict": each.verdict,
+            **dict(zip(("policy", "direction", "family", "verdict"), each.labels, strict=True)),
             "packets": rise,
         }
         for each, rise in result.counted.items()

@@ -178,7 +178,7 @@ class Topology:
         _batch(self.static.netns, _subscriber_commands(self.static))
         _batch(self.outside.netns, _outside_commands(self.outside, self.own_mail, self.resolver, self.web))
         _batch(self.outside.netns, _aside_commands(self.listed))
-        self._await_links()
+        self.await_links()
 
     def _wire(self) -> None:
         access = self._netns("access")
@@ -194,8 +194,11 @@ class Topology:
         namespaces.set_sysctls(access, present)
         _batch(self.gateway.netns, [f"link add wan0 type veth peer name eth0 netns {self.outside.netns}"])
 
-    def _await_links(self) -> None:
-        """The kernel brings links up in its own time (net/core/link_watch.c); what is sent before is lost."""
+    def await_links(self) -> None:
+        """Wait until all links are up, in the kernel's own time (net/core/link_watch.c); what is sent before is lost.
+
+        Raises EdgedError where they do not come up.
+        """
         access = [("access", name) for name in ("access0", *(f"to-{role}" for role in _PORTS))]
         links = [*access, *_PORTS.items(), ("gw", "wan0"), ("outside", "eth0")]
         until = time.monotonic() + _LINKS_UP

@@ -20,6 +20,8 @@ from edged.sources.stored import StoredList, dump, load
 
 _log = logging.getLogger(__name__)
 
+_KEY_SIZE = 16
+
 
 class ListStore:
     """The files of the last good lists."""
@@ -64,16 +66,24 @@ class ListStore:
         return self.folder / f"{name}.fetched"
 
     def key(self) -> bytes | None:
-        """The secret behind opaque entry numbers; None where it can be neither read nor made."""
-        made = secrets.token_bytes(16)
+        """The secret behind opaque entry numbers, made anew where it is damaged; None where it can be neither read nor made."""
+        made = secrets.token_bytes(_KEY_SIZE)
         try:
-            if self._key_path.exists():
-                return self._key_path.read_bytes()
+            if (kept := self._kept_key()) is not None:
+                return kept
             with replacing(self._key_path) as file:
                 file.write(made)
         except OSError:
             return None
         return made
+
+    def _kept_key(self) -> bytes | None:
+        """The secret that is there; None where there is none that is whole. Raises OSError where it cannot be read."""
+        try:
+            kept = self._key_path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return kept if len(kept) == _KEY_SIZE else None
 
     @property
     def _key_path(self) -> Path:
@@ -95,6 +105,6 @@ class ReadOnlyListStore(ListStore):
     def key(self) -> bytes | None:
         """The secret, where it is there and may be read."""
         try:
-            return self._key_path.read_bytes()
+            return self._kept_key()
         except OSError:
             return None

@@ -67,7 +67,7 @@ class Lifelines:
         """Remember the login that a command came by."""
         if login is not None:
             # replaced as a whole: another thread may go over it
-            self._logins = {**self._logins, login: self.clock.boottime()}
+            self._logins = {**dict(self._remembered()), login: self.clock.boottime()}
 
     def guard(self, configuration: Configuration) -> None:
         """Let the configuration through, or raise Refused with everyone whom it would cut off now."""
@@ -75,15 +75,18 @@ class Lifelines:
 
     def ends(self, configuration: Configuration) -> tuple[FarEnd, ...]:
         """Everyone who must not be cut off now, in a settled order."""
-        oldest = self.clock.boottime() - _REMEMBERED_SECONDS
-        logins = [login for login, noted in self._logins.items() if noted >= oldest]
+        logins = (login for login, _ in self._remembered())
+        known = (*_told(logins), *_resolvers(), *_connected(configuration.edged.metrics.listen.port))
         try:
-            own = frozenset(own_addresses())
-            found = tuple(_far_ends((*_told(logins), *_resolvers(), *_connected(configuration.edged.metrics.listen.port)), own))
+            found = tuple(_far_ends(known, frozenset(own_addresses())))
         except KernelError as error:
             _log.error("%s; nobody who manages this gateway is known, and what would cut them off is not refused", error)
             return ()
         return tuple(sorted(found, key=lambda each: (each.role.name, each.address.version, each.address)))
+
+    def _remembered(self) -> Iterator[tuple[Login, float]]:
+        oldest = self.clock.boottime() - _REMEMBERED_SECONDS
+        return ((login, noted) for login, noted in self._logins.items() if noted >= oldest)
 
 
 def _far_ends(known: Iterable[_Known], own: frozenset[Address]) -> Iterator[FarEnd]:
@@ -124,8 +127,12 @@ def nameservers(path: Path) -> tuple[Address, ...]:
 
 def _connected(metrics_port: int) -> Iterator[_Known]:
     """Whom the gateway itself talks to. What anyone can open from outside makes nobody of him, the metrics' port aside."""
-    listening = listening_ports()
-    for each in (*connections(TCP), *connections(UDP)):
+    try:
+        listening, own = listening_ports(), (*connections(TCP), *connections(UDP))
+    except KernelError as error:  # CONFIG_INET_DIAG
+        _log.warning("%s; whom this gateway talks to is known by never_block, logins and resolvers alone", error)
+        return
+    for each in own:
         if (visitor := _visitor(each, metrics_port)) is not None:
             yield _Known(each.peer, visitor, f"connected now, to port {each.local_port}")
         elif each.transport == UDP or each.local_port not in listening:  # else the far end opened it, from a port of its choice

@@ -59,6 +59,7 @@ def inspected(figures: Figures) -> Iterator[Metric]:
     if flows:
         yield classified
     if figures.caps.queues:
+        packets.add_metric(["", "uninspected"], figures.caps.uninspected)  # the rule does not tell which queue it would have been
         yield packets
 
 

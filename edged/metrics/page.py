@@ -13,6 +13,7 @@ from edged.daemon.totals import over_classes
 from edged.lists.book import Health
 from edged.metrics.caps import capped, inspected, subscribers
 from edged.metrics.figures import Figures
+from edged.ruleset.tree import QUEUED
 from edged.sources.parsed import Reason
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     )
     octets = CounterMetricFamily("edged_policy_bytes", "Their bytes, from the network header on.", labels=_POLICY_LABELS)
     for counter, value in over_classes(figures.policies).items():
-        labels = [counter.policy, counter.direction.value, counter.family.label, counter.verdict]
+        if counter.verdict == QUEUED:
+            continue
+        labels = counter.labels
         packets.add_metric(labels, value.packets)
         octets.add_metric(labels, value.bytes)
     yield packets

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 64
 _LEAVING = 8  # beside those: connections that were sent away, and whose threads have yet to end
 _PATIENCE = 5.0  # seconds to shake hands and to ask, and as many to take the answer
+_SCARCE_SECONDS = 0.2
 _CONNECTION = "edged.connection"
 
 
@@ -68,7 +69,11 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next connection, its handshake to come. Raises OSError where nobody can be let in, for the base to go on."""
-        connection, address = super().get_request()
+        try:
+            connection, address = super().get_request()
+        except OSError:
+            time.sleep(_SCARCE_SECONDS)  # where descriptors have run out, who waits for one is there again at once
+            raise
         gate = self._keeper.present()
         if gate is None:
             connection.close()

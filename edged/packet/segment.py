@@ -1,4 +1,4 @@
-"""A whole TCP or UDP packet, as far as its payload is concerned: taken of a decoded packet, or, where it is plain, read in one go."""
+"""A whole TCP or UDP packet, as far as its payload is concerned: of a decoded packet, or, where it is plain, read in one go."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def is_piece(packet: Decoded) -> bool:
 
 
 def plain(data: bytes, at: int, end: int) -> Segment | None:
-    """The same, read at once, of nearly all packets: those with an IP header that stands there and nothing between it and TCP or UDP.
+    """The same of a packet that lies between two places, read at once where TCP or UDP follows an IP header without options.
 
-    None where the decoder must be asked, and where the headers do not fit what came, from `at` to `end`.
+    None where the decoder must be asked: of other packets, and where headers do not fit each other or what came.
     """
     room = end - at
     if room >= _IPV6.size and data[at] >> 4 == 6:

@@ -28,7 +28,7 @@ from edged.config.gateway import PoolName
 from edged.marks import FlowClass, MarkFields
 from edged.origin import Places
 from edged.policies.base import Mode, Site, elements, family_sets
-from edged.policies.heavy import Heavy, Held, PlanSets, rule
+from edged.policies.heavy import POLICY, Heavy, Held, PlanSets, rule
 from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.nodes import (
     ConntrackState,
@@ -47,7 +47,7 @@ from edged.ruleset.nodes import (
     TransportIs,
 )
 from edged.ruleset.sets import AnySet
-from edged.ruleset.tree import Chain, Hook, Rule
+from edged.ruleset.tree import QUEUED, Chain, Counter, Hook, Rule
 
 CAPPED = (FlowClass.P2P, FlowClass.STREAMING, FlowClass.BULK)
 BY_CONTENT = (FlowClass.P2P, FlowClass.STREAMING)
@@ -57,6 +57,8 @@ SHAPE = Hook("postrouting", -150)  # nft's `mangle`, and ahead of source NAT: th
 # An inspector needs the first 8 packets with payload, 16 where a TLS hello or the head of an answer spans several; of TCP its
 # handshake and bare acknowledgements are among those counted.
 TCP_PACKETS, UDP_PACKETS = 24, 12
+
+QUEUED_PACKETS = Counter(POLICY, None, None, QUEUED)  # those that no worker saw are known by it alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Capping:
             Transport.UDP: (FlowPacketsBelow(UDP_PACKETS),),
         }
         asked = (
-            rule(f"caps_inspect.{transport.label}", (TransportIs(transport), *when), queue, origin)
+            rule(f"caps_inspect.{transport.label}", (TransportIs(transport), *when), queue, origin, QUEUED_PACKETS)
             for transport, when in young.items()
         )
         yield Chain("caps_inspect", tuple(asked))

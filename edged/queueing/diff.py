@@ -19,9 +19,8 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
 )
-from edged.queueing.tree import IDLE, LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, Shaper, State, Tree
+from edged.queueing.tree import IDLE, LINE, ROOT, ClassId, Rate, Shaper, State, Tree
 
 
 def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing: frozenset[ForeignRoot] = frozenset()) -> Plan:
@@ -47,16 +46,8 @@ def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing:
 
 
 def _additions(tree: Tree, device: ObservedDevice) -> Iterator[Addition]:
-    steps = [*_root(device), *_classes(tree, _classes_of(device))]
-    makes_leaves = tree.shaper.leaf is Leaf.PFIFO and any(isinstance(step, AddClass | RemoveLeaf) for step in steps)
-    if makes_leaves and device.queue_length != PFIFO_PACKETS:
-        # The leaves keep the length that they are made with, so the device can have its own again after. Where edged dies in
-        # between it stays short, which matters to nothing but qdiscs made later.
-        yield SetQueueLength(device.name, PFIFO_PACKETS)
-        yield from steps
-        yield SetQueueLength(device.name, device.queue_length)
-    else:
-        yield from steps
+    yield from _root(device)
+    yield from _classes(tree, _classes_of(device))
 
 
 def _root(device: ObservedDevice) -> Iterator[Addition]:
@@ -79,27 +70,21 @@ def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Additi
     for classid in sorted(shaper.classes, key=lambda each: each not in leased):
         found, state = there.get(classid), leased.get(classid, IDLE)
         yield from _class(shaper.device, classid, LINE, shaper.rate(state), found)
-        leaf = Leaf.PFIFO if found is None else found.leaf
-        if leaf is shaper.leaf:
-            if found is not None and found.limit != shaper.limit(state):
-                yield from leaf_of(shaper, classid, state)
+        leaf = None if found is None else found.leaf
+        if found is not None and (leaf, found.limit) == (shaper.leaf, shaper.limit(state)):
             continue
-        if leaf is not Leaf.PFIFO:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
+        if (
+            leaf is not shaper.leaf and leaf is not None
+        ):  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
             yield RemoveLeaf(shaper.device, classid)
-        yield from leaf_of(shaper, classid, state)
-
-
-def change(shaper: Shaper, classid: ClassId, state: State) -> Iterator[Addition]:
-    """Give a class of the pool a state."""
-    yield ChangeClass(shaper.device, classid, shaper.rate(state))
-    if shaper.leaf is Leaf.BFIFO:
-        yield from leaf_of(shaper, classid, state)
-
-
-def leaf_of(shaper: Shaper, classid: ClassId, state: State) -> Iterator[AddLeaf]:
-    """Give a class in that state its leaf, where that is not HTB's own."""
-    if shaper.leaf is not Leaf.PFIFO:
         yield AddLeaf(shaper.device, classid, shaper.leaf, shaper.limit(state))
+
+
+def change(shaper: Shaper, classid: ClassId, state: State) -> Iterator[ChangeClass | AddLeaf]:
+    """Give a class of the pool a state; its leaf is of that pool."""
+    yield ChangeClass(shaper.device, classid, shaper.rate(state))
+    if limit := shaper.limit(state):
+        yield AddLeaf(shaper.device, classid, shaper.leaf, limit)
 
 
 def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:

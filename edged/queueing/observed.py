@@ -32,13 +32,19 @@ class ForeignRoot:
         return f"{self.device} has a root qdisc that is not edged's ({self.kind}); it stays as it is, and nothing is shaped there"
 
 
+class ForeignLeaf(NamedTuple):
+    """A qdisc in a class of ours that edged does not make."""
+
+    kind: str
+
+
 class ObservedClass(NamedTuple):
     """A class of our tree; where its ceiling is not its rate, somebody has changed it."""
 
     classid: ClassId
     rate: Rate
     ceil: Rate
-    leaf: Leaf | None  # None: a qdisc that edged does not make
+    leaf: Leaf | ForeignLeaf | None  # None: HTB's own, which comes with the class
     limit: int = 0  # of a BFIFO, in bytes
 
 
@@ -54,10 +60,9 @@ Root = KernelDefault | ForeignRoot | OurRoot
 
 @dataclass(frozen=True, slots=True)
 class ObservedDevice:
-    """A device, how long its queue is (txqueuelen, in packets), and its root qdisc."""
+    """A device and its root qdisc."""
 
     name: str
-    queue_length: int
     root: Root
 
 

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from edged.queueing.observed import ForeignRoot
-from edged.queueing.tree import ClassId, OwnLeaf, Rate
-
-
-@dataclass(frozen=True, slots=True)
-class SetQueueLength:
-    """Set the device's txqueuelen; HTB's own leaves copy it when their class is made."""
-
-    device: str
-    packets: int
+from edged.queueing.tree import ClassId, Leaf, Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +47,17 @@ class ChangeClass:
 
 @dataclass(frozen=True, slots=True)
 class AddLeaf:
-    """Give a class a leaf in place of HTB's own, or the leaf that it has another limit: bytes, 0 where it has none."""
+    """Give a class a leaf in place of HTB's own, or the leaf that it has another limit: of a BFIFO, in bytes."""
 
     device: str
     classid: ClassId
-    leaf: OwnLeaf
+    leaf: Leaf
     limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveLeaf:
-    """Take a class's leaf away; HTB makes it a pfifo."""
+    """Take a class's leaf away; HTB gives it one of its own."""
 
     device: str
     classid: ClassId
@@ -86,7 +78,7 @@ class RemoveRoot:
     device: str
 
 
-Addition = SetQueueLength | AddRoot | ReplaceForeignRoot | AddClass | ChangeClass | AddLeaf | RemoveLeaf
+Addition = AddRoot | ReplaceForeignRoot | AddClass | ChangeClass | AddLeaf | RemoveLeaf
 Removal = RemoveClass | RemoveRoot
 Step = Addition | Removal
 
@@ -129,8 +121,6 @@ def summarize(steps: Iterable[Step]) -> tuple[str, ...]:
 def _summary(step: Step) -> str:
     """What all steps of this kind have in common."""
     match step:
-        case SetQueueLength(_, packets):
-            return f"txqueuelen {packets}"
         case AddRoot():
             return "add the root htb"
         case ReplaceForeignRoot(_, kind):
@@ -140,7 +130,7 @@ def _summary(step: Step) -> str:
         case ChangeClass():
             return "change a class"
         case AddLeaf(_, _, leaf):
-            return f"give a leaf {leaf.value}"
+            return f"add a leaf {leaf.value}"
         case RemoveLeaf():
             return "remove a leaf"
         case RemoveClass():
@@ -154,8 +144,6 @@ def _summary(step: Step) -> str:
 def describe(step: Step) -> str:
     """What people call the step."""
     match step:
-        case SetQueueLength(device, packets):
-            return f"{device}: txqueuelen {packets}"
         case AddRoot(device):
             return f"{device}: add the root htb"
         case ReplaceForeignRoot(device, kind):
@@ -165,7 +153,7 @@ def describe(step: Step) -> str:
         case ChangeClass(device, classid, rate):
             return f"{device}: change class {classid} to {rate}"
         case AddLeaf(device, classid, leaf):
-            return f"{device}: give class {classid} the leaf {leaf.value}"
+            return f"{device}: add leaf {leaf.value} to class {classid}"
         case RemoveLeaf(device, classid):
             return f"{device}: remove the leaf of class {classid}"
         case RemoveClass(device, classid):

@@ -16,7 +16,6 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     Step,
 )
 from edged.queueing.tree import (
@@ -26,19 +25,16 @@ from edged.queueing.tree import (
     FQ_CODEL_PACKETS,
     ROOT,
     Leaf,
-    OwnLeaf,
     Rate,
     Tree,
     leaf_handle,
 )
 
-USUAL_QUEUE_LENGTH = 1000  # DEFAULT_TX_QUEUE_LEN (net/core/dev.h)
-
 
 def render(trees: Iterable[Tree]) -> str:
     """The commands that make the trees on devices as the kernel sets them up."""
     trees = tuple(trees)
-    devices = [ObservedDevice(tree.shaper.device, USUAL_QUEUE_LENGTH, KernelDefault()) for tree in trees]
+    devices = [ObservedDevice(tree.shaper.device, KernelDefault()) for tree in trees]
     return "".join(f"{line}\n" for line in commands(diff(trees, devices).steps))
 
 
@@ -50,8 +46,6 @@ def commands(steps: Iterable[Step]) -> Iterator[str]:
 def command(step: Step) -> str:
     """The step as a command."""
     match step:
-        case SetQueueLength(device, packets):
-            return f"ip link set dev {device} txqueuelen {packets}"
         case AddRoot(device):
             return f"tc qdisc add dev {device} root handle {ROOT} htb default 0 direct_qlen {DIRECT_PACKETS}"
         case ReplaceForeignRoot(device, kind):
@@ -77,7 +71,7 @@ def _rate(rate: Rate) -> str:
     return f"rate {rate} ceil {rate} burst {rate.burst}b cburst {rate.burst}b quantum {rate.quantum}"
 
 
-def _leaf(leaf: OwnLeaf, limit: int) -> str:
+def _leaf(leaf: Leaf, limit: int) -> str:
     match leaf:
         case Leaf.CAKE:
             return f"cake besteffort memlimit {CAKE_BYTES}b"

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Literal, assert_never
+from typing import assert_never
 
 MAJOR = 0xED
 LINE_MINOR = 1
@@ -23,13 +23,12 @@ MAX_POOL = 16_384  # 16 s to make; keeps the leaves' handles below 0x8000, where
 _LEAF_MAJOR = 0x1000  # the leaf of class ed:2 is 1002:
 _DEVICE = re.compile(r"[^\s/]{1,15}")  # dev_valid_name (net/core/dev.c)
 
-PFIFO_PACKETS = 100  # of 1514 bytes: 1.2 s at 1 Mbit/s; the usual txqueuelen of 1000 would be 12
-DIRECT_PACKETS = 1000  # what is given no class queues as on an untouched device; HTB would copy the short txqueuelen
-FQ_CODEL_FLOWS = 64  # of one subscriber's one class; the kernel's default of 1024 takes 70 kB a leaf
-FQ_CODEL_PACKETS = 1000
 # A limit in packets is none in time where a packet is up to 64 KiB (GSO): 100 of those are 52 s at 1 Mbit/s. Of bytes one such
 # packet, counted with a header a segment, and some frames must fit, or HTB would pass nothing of a host that sends by GSO.
 BFIFO_MS, BFIFO_LEAST = 150, 80_000
+DIRECT_PACKETS = 1000  # what is given no class queues as on a device as it usually is, whatever its txqueuelen
+FQ_CODEL_FLOWS = 64  # of one subscriber's one class; the kernel's default of 1024 takes 70 kB a leaf
+FQ_CODEL_PACKETS = 1000
 CAKE_BYTES = 4 << 20  # a cake without a rate of its own knows no bound (cake_reconfigure)
 
 _FRAME = 1514  # a full Ethernet frame, as qdiscs count it: without its checksum
@@ -94,7 +93,7 @@ class Rate:
 
     @property
     def queue(self) -> int:
-        """Bytes that may wait, where they are bounded: BFIFO_MS of the rate, and one GSO packet at least."""
+        """Bytes that may wait in a BFIFO: BFIFO_MS of the rate, and one GSO packet at least."""
         return min(max(self.octets * BFIFO_MS // 1000, BFIFO_LEAST), 0xFFFF_FFFF)
 
     @property
@@ -119,12 +118,15 @@ State = Idle | Rate
 
 
 class Leaf(Enum):
-    """What a class keeps its packets in, by the name of the qdisc."""
+    """What a class keeps its packets in, by the name of the qdisc.
+
+    HTB's own leaf is none of them: it counts packets, and is as long as the device's txqueuelen, which is the operator's. What
+    every kernel with HTB has is the plain bfifo.
+    """
 
     CAKE = "cake"
     FQ_CODEL = "fq_codel"
-    BFIFO = "bfifo"  # one queue, bounded in bytes by the class's rate
-    PFIFO = "pfifo"  # HTB's own, made with the class; as long as the device's txqueuelen then
+    BFIFO = "bfifo"
 
     @property
     def most(self) -> int:
@@ -132,12 +134,9 @@ class Leaf(Enum):
         return 256 if self is Leaf.CAKE else MAX_POOL
 
 
-OwnLeaf = Literal[Leaf.CAKE, Leaf.FQ_CODEL, Leaf.BFIFO]  # a qdisc with a handle of its own
-
-
 def best_leaf(available: frozenset[Leaf], pool: int) -> Leaf:
     """The leaf that serves the flows of one subscriber most evenly, of those that the kernel has and the pool's size allows."""
-    return next(leaf for leaf in Leaf if leaf is Leaf.PFIFO or (leaf in available and pool <= leaf.most))
+    return next(leaf for leaf in Leaf if leaf is Leaf.BFIFO or (leaf in available and pool <= leaf.most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ class Shaper:
     device: str
     line: Rate
     pool: int
-    leaf: Leaf = Leaf.PFIFO
+    leaf: Leaf = Leaf.BFIFO
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device) or self.device in {".", ".."}:
@@ -211,5 +210,5 @@ class Tree:
 
 
 def leaf_handle(classid: ClassId) -> ClassId:
-    """The handle of the leaf of a class of the pool, where it has one of its own."""
+    """The handle of the leaf of a class of the pool."""
     return ClassId(_LEAF_MAJOR + classid.minor, 0)

@@ -11,18 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edged.addresses import Family
-
-
-class Transport(Enum):
-    """A transport protocol with ports, by its IP protocol number."""
-
-    TCP = 6
-    UDP = 17
-
-    @property
-    def label(self) -> str:
-        """The protocol's name in nft and on the command line."""
-        return self.name.lower()
+from edged.transport import Transport as Transport  # noqa: PLC0414  one of the nodes, too: exported anew
 
 
 class Side(Enum):

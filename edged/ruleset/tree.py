@@ -32,21 +32,34 @@ _ON = Continue()
 _HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: Holds.LIMIT, Remember: Holds.NOTHING}
 
 
+QUEUED = "queue"  # the verdict on a packet that is not stopped, but sent to an inspector
+
+
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics."""
+    """A named counter; it outlives the refilling of the chains that use it. The labels are those of the metrics.
+
+    Without a direction it counts both, and so of the family.
+    """
 
     policy: str
-    direction: Direction
-    family: Family
-    verdict: str  # drop | reject | observe
+    direction: Direction | None
+    family: Family | None
+    verdict: str  # drop | reject | observe | QUEUED
     flow_class: str = ""  # of a policy that has several classes
 
     @property
     def name(self) -> str:
         """The counter's name in the kernel."""
-        parts = (self.policy, self.direction.value, self.flow_class, self.family.value, self.verdict)
+        direction, family = self.direction and self.direction.value, self.family and self.family.value
+        parts = (self.policy, direction, self.flow_class, family, self.verdict)
         return "_".join(part for part in parts if part)
+
+    @property
+    def labels(self) -> tuple[str, str, str, str]:
+        """Policy, direction, family and verdict, as people see them."""
+        direction = "both" if self.direction is None else self.direction.value
+        return self.policy, direction, "both" if self.family is None else self.family.label, self.verdict
 
 
 @dataclass(frozen=True, slots=True)

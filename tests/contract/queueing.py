@@ -10,7 +10,9 @@ from typing import Protocol
 
 from edged.kernel.tc import LinuxTrafficControl, TrafficControl
 from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
-from edged.queueing.tree import ClassId
+from edged.queueing.plan import AddLeaf
+from edged.queueing.render import command
+from edged.queueing.tree import ClassId, leaf_handle
 
 DEVICES = ("lan0", "wan0")
 _numbers = itertools.count()
@@ -29,8 +31,8 @@ class QueueingMachine(Protocol):
     def remove_device(self, device: str) -> None:
         """The device goes."""
 
-    def leaf_packets(self, device: str, classid: ClassId) -> int:
-        """How many packets the class's own pfifo holds."""
+    def leaf(self, device: str, classid: ClassId) -> str:
+        """The class's leaf, as tc writes it."""
 
     def remove(self) -> None:
         """The machine is gone."""
@@ -46,10 +48,12 @@ class FakeQueueing:
     def remove_device(self, device: str) -> None:
         del self.control.devices[device]
 
-    def leaf_packets(self, device: str, classid: ClassId) -> int:
+    def leaf(self, device: str, classid: ClassId) -> str:
         classes = self.control.devices[device].classes
         assert classes is not None
-        return classes[classid].leaf_packets
+        leaf = classes[classid].leaf
+        assert leaf is not None
+        return command(AddLeaf(device, classid, leaf, classes[classid].limit)).partition(f" {leaf_handle(classid)} ")[2]
 
     def remove(self) -> None:
         pass
@@ -82,12 +86,11 @@ class LinuxQueueing:
     def remove_device(self, device: str) -> None:
         self.run("ip", "link", "delete", device)
 
-    def leaf_packets(self, device: str, classid: ClassId) -> int:
-        # HTB's own leaves have the handle 0 and are listed only where one asks for what is invisible
-        listed = self.run("tc", "qdisc", "show", "dev", device, "invisible")
-        found = re.search(rf"^qdisc pfifo 0: parent {classid} limit (\d+)p", listed, re.MULTILINE)
+    def leaf(self, device: str, classid: ClassId) -> str:
+        listed = self.run("tc", "qdisc", "show", "dev", device)
+        found = re.search(rf"^qdisc (\w+) {leaf_handle(classid)} parent {classid} (limit \d+)b", listed, re.MULTILINE)
         assert found, listed
-        return int(found[1])
+        return " ".join(found.groups())
 
     def remove(self) -> None:
         self.control.close()

@@ -289,6 +289,21 @@ def test_a_listener_that_was_too_slow_says_so(linux: LinuxMachine) -> None:
     events.close()
 
 
+def test_a_commit_that_touches_our_table_is_told_from_others(linux: LinuxMachine) -> None:
+    events = NftEvents(linux.name)
+    commands = {
+        "add table inet edged": True,
+        "add table ip edged": False,
+        "add table inet edgedly": False,
+        "add chain inet edged x": True,
+        "flush ruleset": True,
+    }
+    for command in commands:
+        linux.run("nft", command)
+    assert [change.ours for change in events.read()] == list(commands.values())
+    events.close()
+
+
 def test_links_that_come_and_go_are_told(linux: LinuxMachine) -> None:
     events = LinkEvents(linux.name)
     assert not events.read()

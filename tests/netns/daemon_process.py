@@ -93,6 +93,7 @@ class Daemon:
         self.processes: list[subprocess.Popen[str]] = []
         self.seconds_to_ready = 0.0
         self.patience = 60.0  # seconds that a start may take
+        self.wrapper: tuple[str, ...] = ()  # a command that starts the daemon
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -101,15 +102,16 @@ class Daemon:
     def start(self, *, owner: int | None = None, **environment: str) -> None:
         """Start it and return when it is ready; `owner` is a descriptor to hand over as systemd would."""
         began = time.monotonic()
-        self.launch(owner=owner, config=None, **environment)
+        self.launch(owner=owner, **environment)
         while "READY=1" not in (self.systemd.hear(0.2) or ""):
             assert self.process.poll() is None, f"the daemon ended: {self.log()}"
             assert time.monotonic() - began < self.patience, f"the daemon is not ready: {self.log()}"
         self.seconds_to_ready = time.monotonic() - began
 
-    def launch(self, *, owner: int | None = None, config: Path | None = None, **environment: str) -> None:
+    def launch(self, *, owner: int | None = None, **environment: str) -> None:
         """Start it without waiting."""
-        command = ["ip", "netns", "exec", self.host.netns, sys.executable, "-m", "edged", "run", "-c", str(config or self.config)]
+        run = [sys.executable, "-m", "edged", "run", "-c", str(self.config)]
+        command = ["ip", "netns", "exec", self.host.netns, *self.wrapper, *run]
         if owner is not None:
             command = [*WITH_OWNER[:3], str(owner), *command]
         with (self.folder / f"log{len(self.processes)}").open("w") as log:

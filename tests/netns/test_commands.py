@@ -194,6 +194,7 @@ def changed(gateway: Gateway) -> Gateway:
     return gateway
 
 
+@pytest.mark.promise(8)
 def test_confirmed_in_time_the_change_stays(changed: Gateway) -> None:
     command = changed.inside(*changed.command("apply", "--confirm", "6s", "--json"))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
@@ -223,6 +224,7 @@ def test_the_first_policy_not_confirmed_leaves_nothing(gateway: Gateway) -> None
     assert gateway.state.rejected() is not None
 
 
+@pytest.mark.promise(8)
 def test_while_a_change_waits_another_is_refused(changed: Gateway) -> None:
     changed.edged("apply", "--confirm", "60s", "--no-wait")
     changed.edged("apply", exit_code=6)
@@ -271,6 +273,22 @@ def test_it_is_rolled_back_when_the_terminal_dies(changed: Gateway, death: str) 
     finally:
         if death == "kill -9":
             os.close(terminal)
+
+
+def guardian_of(state: Path) -> int:
+    """The process that watches the change which is noted there."""
+    listed = subprocess.run(["pgrep", "-f", f"edged.confirm {state} "], capture_output=True, text=True, check=True)
+    return int(listed.stdout)
+
+
+def test_it_is_rolled_back_late_when_the_guardian_was_killed_and_somebody_still_waits(changed: Gateway) -> None:
+    command = changed.inside(*changed.command("apply", "--confirm", "4s"))
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as waiting:
+        assert within(30, lambda: changed.mode() == "observe")
+        os.kill(guardian_of(changed.state.path), signal.SIGKILL)
+        assert waiting.wait(60) == 7
+    assert changed.mode() == "enforce"
+    assert changed.state.pending() is None
 
 
 def test_the_countdown_on_a_terminal_tells_how_to_confirm(changed: Gateway) -> None:

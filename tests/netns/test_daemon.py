@@ -66,6 +66,7 @@ def observes(daemon: Daemon) -> bool:
     return "op25b_up_ip_observe" in daemon.table()
 
 
+@pytest.mark.promise(17)
 def test_ready_means_that_the_policy_is_in_force_and_stopping_leaves_it_there(daemon: Daemon) -> None:
     daemon.start(WATCHDOG_USEC="400000")
     table = daemon.table()
@@ -178,6 +179,7 @@ def test_a_bad_reload_changes_nothing_and_says_why(daemon: Daemon) -> None:
     eventually(lambda: daemon.client.status()["configuration"]["running"] == "files")
 
 
+@pytest.mark.promise(8)
 def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the_daemon_die(daemon: Daemon) -> None:
     daemon.start()
     table = daemon.table()
@@ -236,6 +238,7 @@ def test_without_confirmation_a_change_is_rolled_back_though_the_command_and_the
     assert daemon.client.status()["configuration"]["running"] == "files"
 
 
+@pytest.mark.promise(17)
 def test_teardown_removes_all_of_edged_and_nothing_else_until_a_reload(daemon: Daemon) -> None:
     daemon.host.run(["nft", "add", "table", "inet", "theirs"], check=True)
     before = daemon.host.run(["nft", "list", "ruleset"]).stdout

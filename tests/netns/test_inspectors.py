@@ -22,6 +22,7 @@ from edged.kernel.namespace import inside
 from edged.lab.topology import Topology
 from tests.netns.daemon_process import eventually
 from tests.netns.queued import FOREIGN, MARKS, PORT, PROGRAM, Traffic, ask, await_inspection, inspected, packets, queue_through
+from tests.promises import Measured
 
 NET_ADMIN = 1 << 12
 QUICKLY = 0.1  # seconds in which 99 of 100 packets are to arrive, whatever becomes of a worker
@@ -34,6 +35,11 @@ def the_worker(workers: Workers) -> int:
 
 def restarts(workers: Workers) -> int:
     return sum(each.restarts for each in workers.figures())
+
+
+def said(traffic: Traffic, what: str) -> str:
+    lost, late = len(traffic.lost()), traffic.percentile(0.99) * 1e3
+    return f"a worker {what}: {lost} of {traffic.sent} packets lost, {late:.1f} ms (p99)"
 
 
 @pytest.mark.parametrize("family", Family)
@@ -76,7 +82,8 @@ def test_a_flow_counts_once_though_all_its_packets_are_answered(topology: Topolo
         assert workers.figures()[0].flows[TrafficClass.STREAMING] == 2
 
 
-def test_a_killed_worker_costs_no_packet(topology: Topology) -> None:
+@pytest.mark.promise(5)
+def test_a_killed_worker_costs_no_packet(topology: Topology, measured: Measured) -> None:
     with inspected(topology) as workers:
         first = the_worker(workers)
         with Traffic(topology, 0.001) as traffic:
@@ -91,9 +98,11 @@ def test_a_killed_worker_costs_no_packet(topology: Topology) -> None:
     assert traffic.sent > 600
     assert traffic.lost() == []
     assert traffic.percentile(0.99) < QUICKLY
+    measured(said(traffic, "killed three times"))
 
 
-def test_a_stopped_worker_costs_no_packet_and_is_replaced(topology: Topology) -> None:
+@pytest.mark.promise(5)
+def test_a_stopped_worker_costs_no_packet_and_is_replaced(topology: Topology, measured: Measured) -> None:
     with inspected(topology) as workers, Traffic(topology, 0.001) as traffic:
         time.sleep(0.2)
         first = the_worker(workers)
@@ -108,6 +117,7 @@ def test_a_stopped_worker_costs_no_packet_and_is_replaced(topology: Topology) ->
     assert traffic.lost() == []
     assert traffic.percentile(0.99) < QUICKLY
     assert max(traffic.delays.values()) < 1.0
+    measured(said(traffic, "stopped"))
 
 
 def test_a_burst_longer_than_the_queue_passes_a_stopped_worker(topology: Topology) -> None:
@@ -121,8 +131,9 @@ def test_a_burst_longer_than_the_queue_passes_a_stopped_worker(topology: Topolog
     assert figures.packets["released"] == LENGTH
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize(("seconds", "why"), [(1.0, "a packet a second"), (0.01, "a hundred packets a second")])
-def test_a_slow_worker_delays_no_flow(topology: Topology, seconds: float, why: str) -> None:
+def test_a_slow_worker_delays_no_flow(topology: Topology, seconds: float, why: str, measured: Measured) -> None:
     with inspected(topology, slow=seconds) as workers, Traffic(topology, 0.002) as traffic:
         time.sleep(4)
         (figures,) = workers.figures()
@@ -131,9 +142,11 @@ def test_a_slow_worker_delays_no_flow(topology: Topology, seconds: float, why: s
     assert figures.restarts > 0 or seconds < 1
     assert traffic.lost() == []
     assert traffic.percentile(0.99) < QUICKLY
+    measured(said(traffic, f"at {why}"))
 
 
-def test_connections_open_and_go_on_past_a_worker_that_is_stopped_slow_or_killed(topology: Topology) -> None:
+@pytest.mark.promise(5)
+def test_connections_open_and_go_on_past_workers_that_are_stopped_and_killed(topology: Topology, measured: Measured) -> None:
     took, longest = [], 0.0
     with inspected(topology, queues=2) as workers, topology.web.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind((str(topology.web.ipv4), PORT))
@@ -166,6 +179,10 @@ def test_connections_open_and_go_on_past_a_worker_that_is_stopped_slow_or_killed
     assert len(took) > 200
     assert took[int(len(took) * 0.99)] < QUICKLY
     assert longest < 1.0
+    measured(
+        f"two workers, one stopped and one killed each 0.7 s: {len(took)} of {len(took)} connections opened, within "
+        f"{took[int(len(took) * 0.99)] * 1e3:.1f} ms (p99); one that lasts waited {longest * 1e3:.0f} ms at most"
+    )
 
 
 def test_a_long_transfer_passes_whole(topology: Topology) -> None:
@@ -251,7 +268,8 @@ time.sleep(60)
 """
 
 
-def test_a_killed_supervisor_costs_no_packet_and_leaves_nobody(topology: Topology) -> None:
+@pytest.mark.promise(5)
+def test_a_killed_supervisor_costs_no_packet_and_leaves_nobody(topology: Topology, measured: Measured) -> None:
     queue_through(topology, 1)
     root = Path(__file__).parents[2]
     command = [sys.executable, "-B", "-c", SUPERVISOR, topology.gateway.netns, *PROGRAM]
@@ -271,6 +289,7 @@ def test_a_killed_supervisor_costs_no_packet_and_leaves_nobody(topology: Topolog
             time.sleep(0.1)
     assert waited > 10
     assert traffic.lost() == []
+    measured(f"supervisor killed, {waited} packets waiting for a stopped worker: {len(traffic.lost())} of {traffic.sent} lost")
     Queue.bind(0, topology.gateway.netns).close()
 
 

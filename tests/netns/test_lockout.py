@@ -179,7 +179,6 @@ def test_a_list_that_names_what_the_gateway_lives_by_is_refused(
         radius.connect((str(topology.foreign_mail.ipv4), 1812))
         daemon.start()
         assert edged(daemon, "reload", over=login)[0] == ExitCode.DONE  # the daemon looks at lists by itself too
-        stack.enter_context(scraping(topology.own_mail, GATEWAY_WAN[0]))
         lifelines = [
             Lifeline(topology.web.ipv6, "an operator's login, by which a command of edged's came (SSH_CONNECTION)"),
             Lifeline(topology.own_mail.ipv4, "an etcd server, connected now, port 2379"),
@@ -191,6 +190,7 @@ def test_a_list_that_names_what_the_gateway_lives_by_is_refused(
         ]
         before = daemon.table()
         for each in lifelines:
+            scrape(topology.own_mail, GATEWAY_WAN[0])
             (daemon.folder / "lists/feed").write_text(f"198.18.0.1\n198.18.0.2\n{each.address}\n")
             code, said = edged(daemon, "reload")
             assert (code, f"line 3: {each.address} is protected ({each.words})" in said) == (ExitCode.REFUSED, True), said
@@ -200,13 +200,10 @@ def test_a_list_that_names_what_the_gateway_lives_by_is_refused(
     )
 
 
-def scraping(client: Host, at: Address) -> socket.socket:
-    """A connection to the metrics page that is kept open, as Prometheus does."""
-    made = client.socket(INET[Family.of(at)], socket.SOCK_STREAM)
-    made.settimeout(5)
-    made.bind((str(client.address(Family.of(at))), 0))
-    made.connect((str(at), 9825))
-    return made
+def scrape(client: Host, at: Address) -> None:
+    """Fetches the metrics page, as Prometheus does again and again."""
+    source, page = str(client.address(Family.of(at))), f"http://{at}:9825/metrics"
+    client.run(["curl", "-sf", "-o", "/dev/null", "--interface", source, page], check=True)
 
 
 @pytest.mark.promise(9)

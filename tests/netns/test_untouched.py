@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing
 from functools import partial
@@ -19,6 +20,9 @@ from edged.policies import POLICIES
 from edged.ruleset.plan import Desired, Lock
 from tests.broken.cases import broken_cases
 from tests.gateway import make, table_of
+from tests.netns.daemon_process import Daemon, eventually
+from tests.netns.faults.files import Files
+from tests.promises import Measured
 from tests.tiers import require
 
 FOREIGN = """
@@ -32,6 +36,8 @@ table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "
 table ip6 edged { chain same_name_other_family { }; }
 table netdev early { chain lan { type filter hook ingress device "lan0" priority 0; policy accept; }; }
 """
+# who owns the table, and what the gateway itself sends meanwhile
+VOLATILE = r" # progname .*| # handle \d+|\n\tflags owner| direct_packets_stat \d+"
 QDISCS = (
     "qdisc add dev wan0 root handle 1: htb default 10",
     "class add dev wan0 parent 1: classid 1:10 htb rate 100mbit quantum 20000",
@@ -41,11 +47,13 @@ QDISCS = (
 
 
 def everything_there(topology: Topology) -> str:
-    """The ruleset with its handles, and the queueing, as their own tools print them."""
-    commands = (["nft", "-a", "list", "ruleset"], ["tc", "qdisc", "show"], ["tc", "class", "show", "dev", "wan0"])
+    """The ruleset with its handles, the queueing and the links, as their own tools print them."""
+    classes = [["tc", "class", "show", "dev", device] for device in ("lan0", "wan0")]
+    commands = (["nft", "-a", "list", "ruleset"], ["tc", "qdisc", "show"], *classes, ["ip", "link"])
     return "\n".join(topology.gateway.run(argv, check=True).stdout for argv in commands)
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("lock", list(Lock), ids=lambda lock: lock.value)
 def test_after_teardown_all_is_byte_for_byte_as_before(topology: Topology, lock: Lock) -> None:
     for command in QDISCS:
@@ -64,6 +72,29 @@ def test_after_teardown_all_is_byte_for_byte_as_before(topology: Topology, lock:
         assert everything_there(topology) != before
         enforce(kernel, None, time.time)
         assert everything_there(topology) == before
+
+
+@pytest.mark.promise(17)
+def test_stop_keeps_the_policy_and_the_daemons_teardown_leaves_all_as_before(topology: Topology, measured: Measured) -> None:
+    """With caps, whose trees are on devices that had the kernel's own queueing."""
+    gateway = topology.gateway
+    gateway.run(["nft", FOREIGN], check=True)
+    before = everything_there(topology)
+    with closing(Daemon(gateway)) as daemon:
+        Files(0, 0).write(daemon.folder)
+        daemon.start()
+        eventually(lambda: everything_there(topology).count("class htb ed:") == 2 * 25, 15.0)
+        assert daemon.client.status()["in_sync"]
+        during = re.sub(VOLATILE, "", everything_there(topology))
+        assert daemon.stop() == ExitCode.DONE
+        assert re.sub(VOLATILE, "", everything_there(topology)) == during
+        daemon.start()
+        assert daemon.client.teardown() == {"removed": True, "devices": ["lan0", "wan0"]}
+        torn_down = everything_there(topology)
+    assert torn_down == before
+    measured(
+        f"a daemon with caps: its {during.count(chr(10))} lines stay after stop; {before.count(chr(10))} others' before and after"
+    )
 
 
 def test_files_that_are_wrong_change_nothing(topology: Topology, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

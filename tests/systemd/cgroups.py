@@ -1,4 +1,4 @@
-"""Control groups that a booted host has for itself: made below this process's own, in each hierarchy that systemd works with."""
+"""Control groups that a booted machine has for itself: made below this process's own, in each hierarchy systemd works with."""
 
 from __future__ import annotations
 

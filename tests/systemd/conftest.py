@@ -15,8 +15,7 @@ from tests.systemd.machine import Machine
 def disk() -> Iterator[Disk]:
     """A disk for all tests of one file, with the shipped example in force from the first boot on."""
     with Disk() as made:
-        made.run([made.install])
-        made.run(["systemctl", "enable", "edged"])
+        made.serve()
         yield made
 
 

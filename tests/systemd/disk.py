@@ -57,7 +57,7 @@ class Disk:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             debian = undo.enter_context(debian_root())
-            argv = ["unshare", "--mount", "sh", "-c", _HOLD.format(root=ROOT), "hold", debian]
+            argv = ["unshare", "--mount", "sh", "-c", _HOLD.format(root=ROOT), "hold", str(debian)]
             self._holder = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             undo.callback(self._let_go)
             assert self._holder.stdout is not None
@@ -92,6 +92,11 @@ class Disk:
         (found,) = self.path(VENV).glob("lib/python3*/site-packages/edged/share/systemd/install")
         return f"{VENV}/{found.relative_to(self.path(VENV))}"
 
+    def serve(self) -> None:
+        """Make edged a service that starts at the next boot, with the shipped example."""
+        self.run([self.install])
+        self.run(["systemctl", "enable", "edged"])
+
     def write(self, name: str, old: str, new: str) -> None:
         """Change a file of the machine's."""
         text = self.path(name).read_text()
@@ -106,17 +111,8 @@ class Disk:
 
     def _put_wheel(self) -> None:
         with TemporaryDirectory() as folder:
-            build = [
-                sys.executable,
-                "-m",
-                "pip",
-                "wheel",
-                "--quiet",
-                "--no-deps",
-                "--no-build-isolation",
-                f"--wheel-dir={folder}",
-            ]
-            subprocess.run([*build, CHECKOUT], check=True, capture_output=True)
+            wheel_alone = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", str(CHECKOUT)]
+            subprocess.run([sys.executable, "-m", "pip", *wheel_alone], check=True, capture_output=True)
             (wheel,) = Path(folder).iterdir()
             shutil.copy(wheel, self.path("/root"))
         self.run([f"{VENV}/bin/pip", "install", "--quiet", "--no-index", "--no-deps", f"/root/{wheel.name}"])

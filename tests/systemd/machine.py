@@ -24,7 +24,7 @@ from tests.systemd.cgroups import groups
 from tests.systemd.disk import ENVIRONMENT, NETWORK, ROOT, Disk
 
 POOL = 2048  # rules.d/50-caps.yaml
-_PATIENCE = 60.0  # seconds that a boot may take
+_PATIENCE = 60.0  # seconds that anything may take
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): as systemctl start poweroff.target
 
 # control groups of its own: with no manager to ask for any, nspawn stays in those that it was started in
@@ -92,9 +92,9 @@ class Machine:
         """When that happened, by time.monotonic(); 0 where it has not."""
         return int(self.show(f"{name}TimestampMonotonic", unit)) / 1e6
 
-    def await_active(self, unit: str = "edged", after: float = 0.0) -> None:
-        """Until a unit has become active later than that moment; edged is when it has said READY."""
-        self.await_(lambda: self.show("ActiveState", unit) == "active" and self.moment("ActiveEnter", unit) > after)
+    def await_active(self, unit: str = "edged") -> None:
+        """Until a unit is active; edged is when it has said READY."""
+        self.await_(lambda: self.show("ActiveState", unit) == "active")
 
     def await_(self, what: Callable[[], bool]) -> None:
         """Until that is so."""
@@ -107,11 +107,12 @@ class Machine:
         """Until edged is ready and the interfaces are up."""
         self.await_active()
         self.await_active(NETWORK)
+        self.topology.await_links()
 
     def rules(self) -> str:
-        """Our table as nft prints it, but for counts, time left and who owns it."""
+        """Our table as nft prints it, but for counts, times and who owns it."""
         listed = self.topology.gateway.run(["nft", "-s", "list", "table", "inet", "edged"]).stdout
-        return re.sub(r" expires \S+| progname .*", "", listed)
+        return re.sub(r" (timeout|expires) \d\S*| # progname .*|\n\tflags .*", "", listed)
 
     def is_shaped(self, device: str) -> bool:
         """Whether all classes of the shipped pool, and the line's, are there."""
@@ -147,7 +148,8 @@ class Machine:
         environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "OWN_GROUPS": " ".join(map(str, own))}
         namespaces = [f"--mount={self.disk.mounts}", f"--net={NAMESPACES / name}"]
         argv = ["nsenter", *namespaces, "setpriv", "--pdeathsig", "KILL", "sh", "-c", _START, "start"]
-        self._console = undo.enter_context(TemporaryFile("w+"))
+        self._console = TemporaryFile("w+")  # noqa: SIM115  as long as the machine runs
+        undo.callback(self._console.close)
         process = subprocess.Popen(
             [*argv, *_NSPAWN, *_PLACE], stdin=subprocess.DEVNULL, stdout=self._console, stderr=self._console, env=environment
         )
@@ -160,9 +162,18 @@ class Machine:
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until and self._nspawn.poll() is None:
             for child in children.read_text().split():
-                self.leader = int(child)
-                if Path(f"/proc/{child}/root/run/systemd/private").exists():
+                if _is_first(child) and Path(f"/proc/{child}/root/run/systemd/private").exists():
+                    self.leader = int(child)
                     return
             time.sleep(0.005)
         self._console.seek(0)
         raise AssertionError(f"the machine did not boot: {self._console.read()}")
+
+
+def _is_first(pid: str) -> bool:
+    """Whether that is process 1 of a machine, and not one of nspawn's own on the way there."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return re.search(r"^NSpid:.*\t1$", status, re.MULTILINE) is not None

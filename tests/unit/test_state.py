@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edged.daemon.boot import state_folder
+from edged.daemon.boot import choose, state_folder
 from edged.errors import EdgedError, Refused
 from edged.kernel.fake import FakeHost
-from edged.loader import InvalidConfiguration, load
+from edged.loader import Configuration, InvalidConfiguration, load
 from edged.state import Pending, StateFolder, digest
 from tests.unit.daemon.daemons import EDGED, NOW, FakeClock, exempt, write_files
 
@@ -200,3 +205,59 @@ def test_a_note_that_cannot_be_read_is_no_confirmation(state: StateFolder) -> No
     state.begin_confirm(PENDING)
     (state.path / "confirm.json").write_text("{")
     assert state.waits()
+
+
+FILES = ("last-good.json", "confirm.json", "rejected.json")
+WORDS = ["", "x", "\ud800", "/e/edged.yaml", "edged/v1/last-good"]
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["e.yaml", "\0", "\ud800"]), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = ("schema", "saved", "path", "files", "boot_id", "deadline", "digest")
+STORED = (
+    st.binary(max_size=64)
+    | st.sampled_from([b"[" * 100_000, b'{"schema": ' * 50_000, b'{"deadline": 1' + b"0" * 400 + b"}"])
+    | st.dictionaries(st.sampled_from(KEYS), ODD).map(lambda made: json.dumps(made).encode())
+    | st.fixed_dictionaries({"schema": st.just("edged/v1/last-good"), "saved": ODD, "path": ODD, "files": ODD}).map(
+        lambda made: json.dumps(made).encode()
+    )
+)
+
+
+@functools.cache
+def files_as_they_are() -> Configuration:
+    with TemporaryDirectory() as name:
+        return load(write_files(Path(name)), now=datetime.fromtimestamp(NOW, UTC))
+
+
+@pytest.mark.promise(14)
+@given(last_good=STORED, confirm=STORED, rejected=STORED)
+def test_whatever_is_in_the_files_a_start_has_something_to_go_by(last_good: bytes, confirm: bytes, rejected: bytes) -> None:
+    with TemporaryDirectory() as name:
+        state = StateFolder(Path(name), FakeClock(FakeHost()))
+        for file, content in zip(FILES, (last_good, confirm, rejected), strict=True):
+            (state.path / file).write_bytes(content)
+        choice = choose(files_as_they_are, state)
+        assert choice.candidates or "was" in choice.idle
+
+
+def test_a_last_good_moment_that_no_calendar_has_is_damage(state: StateFolder) -> None:
+    state.path.mkdir(parents=True)
+    stored = {"schema": "edged/v1/last-good", "saved": 1e300, "path": "/e/edged.yaml", "files": {}}
+    (state.path / "last-good.json").write_text(json.dumps(stored))
+    with pytest.raises(EdgedError, match="is damaged"):
+        state.load_last_good()
+
+
+def test_what_could_not_be_written_whole_takes_no_room(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.begin_confirm(PENDING)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(EdgedError, match="No space left on device"):
+        state.begin_confirm(Pending("boot", 2.0, "other"))
+    assert [each.name for each in state.path.iterdir()] == ["confirm.json"]
+    assert state.pending() == PENDING

@@ -91,6 +91,20 @@ def test_install_puts_everything_in_place_and_is_idempotent(root: Path) -> None:
     assert (second.returncode, second.stdout, files_in(root)) == (0, "", before)
 
 
+def test_install_of_a_wheel_takes_the_program_of_its_venv(root: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "edged/.venv"
+    share = venv / "lib/python3.11/site-packages/edged/share"
+    for folder in ("systemd", "rules"):  # as pyproject.toml puts them
+        shutil.copytree(CHECKOUT / folder, share / folder)
+    answer = run(share / "systemd/install", "--root", root)
+    assert answer.returncode == 0, answer.stderr
+    installed = (root / "etc/systemd/system/edged.service").read_text()
+    assert f"ExecStart={venv}/bin/edged run\n" in installed
+    assert f"RequiresMountsFor={venv} /etc/edged\n" in installed
+    assert "Documentation=" not in installed, "a wheel has no README"
+    assert (root / "usr/local/bin/edged").readlink() == venv / "bin/edged"
+
+
 def test_install_keeps_the_operators_files(root: Path) -> None:
     (root / "etc/edged").mkdir(parents=True)
     (root / "etc/edged/edged.yaml").write_text("mine")

@@ -27,7 +27,7 @@ from edged.lab.topology import Host, Topology
 
 EXAMPLE = Path(__file__).parents[2] / "rules/edged.yaml"
 CLONE_NEWNET = 0x40000000  # linux/sched.h
-IMPORTED_ONCE = ("apply", "plan", "run", "teardown")
+IMPORTED_ONCE = ("apply", "doctor", "plan", "run", "teardown")
 BEHIND_THEM = ("edged.daemon.main", "edged.enforce", "edged.oneshot", "edged.control.client")
 OPEN, REFUSED, SILENCE = "open", "refused", "silence"
 PORTS = (25, 587)
@@ -135,8 +135,18 @@ def example(lab: Topology) -> dict[str, object]:
     seen["plan"] = run(gateway, "plan", "--exit-code")
     seen["during"] = traffic(lab)
     seen |= daemon(gateway)
+    seen["bypassed"] = bypassed(gateway)
     seen["teardown"] = run(gateway, "teardown")
     seen["left"] = nft(gateway, "list", "ruleset")
+    return seen
+
+
+def bypassed(gateway: Host) -> dict[str, object]:
+    """What doctor and apply say while another program's flowtable is on the gateway's interfaces."""
+    nft(gateway, "add table inet fast; add flowtable inet fast ft { hook ingress priority 0; devices = { lan0, wan0 }; }")
+    nft(gateway, "add chain inet fast onward { type filter hook forward priority 0; }; add rule inet fast onward flow add @ft")
+    seen: dict[str, object] = {"doctor": run(gateway, "doctor", "--json"), "apply": run(gateway, "apply")}
+    nft(gateway, "delete table inet fast")
     return seen
 
 

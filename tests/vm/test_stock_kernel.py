@@ -107,6 +107,14 @@ def test_a_clean_stop_leaves_the_policy_in_force_and_without_an_owner(seen: dict
     assert lasting(seen["stopped"]) == lasting(seen["table"])
 
 
+def test_another_programs_flowtable_is_told_as_a_bypass(seen: dict[str, Any]) -> None:
+    doctor, apply = seen["bypassed"]["doctor"], seen["bypassed"]["apply"]
+    (found,) = (each for each in json.loads(doctor["output"])["findings"] if each["name"].startswith("flowtable inet fast ft"))
+    assert (found["grade"], found["weakens"], doctor["status"]) == ("missing", [12, 19], 8)
+    assert "flowtable inet fast ft (lan0, wan0): flows that another program puts into it pass every rule" in apply["errors"]
+    assert apply["status"] == 8
+
+
 def test_teardown_leaves_nothing(seen: dict[str, Any]) -> None:
     assert seen["teardown"]["status"] == 0, seen["teardown"]
     assert seen["left"] == ""

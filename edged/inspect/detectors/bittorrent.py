@@ -6,7 +6,7 @@ import re
 
 from edged.inspect.detectors.compact import usable
 from edged.inspect.sight import Detector, Endpoint, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _HANDSHAKE = b"\x13BitTorrent protocol"
 _SEARCH = b"BT-SEARCH * HTTP/1."

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from edged.inspect.detectors.compact import IPV4_SIZE, IPV6_SIZE, ipv4_peers, ipv6_peers, usable
 from edged.inspect.sight import Detector, Endpoint, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _MESSAGE = re.compile(
     rb"d(?:2:ip(?:6:.{6}|18:.{18}))?"

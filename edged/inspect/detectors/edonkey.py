@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edged.inspect.detectors.edonkey_tags import is_tag_list
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _EDONKEY, _EMULE, _PACKED = 0xE3, 0xC5, 0xD4
 _FRAME = 6

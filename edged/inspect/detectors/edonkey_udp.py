@@ -6,7 +6,7 @@ Source: The eMule Protocol Specification (Kulbak, Bickson, 2005), section 6; the
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _STATUS, _STATUS_ANSWER = b"\xe3\x96", b"\xe3\x97"
 _DESCRIPTION, _DESCRIPTION_ANSWER = b"\xe3\xa2", b"\xe3\xa3"

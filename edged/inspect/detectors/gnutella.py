@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _HANDSHAKE = re.compile(rb"GNUTELLA(?: CONNECT/0\.\d|/0\.\d \d{3} | OK\n)")
 _PUSHED = re.compile(rb"GIV \d{1,10}:[0-9A-Fa-f]{32}/")

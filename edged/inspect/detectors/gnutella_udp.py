@@ -13,7 +13,7 @@ from __future__ import annotations
 from edged.inspect.detectors.ggep import is_ggep
 from edged.inspect.detectors.inflate import inflated
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _HEADER = 23
 _PING, _PONG, _VENDOR, _STANDARD, _PUSH, _RUDP, _DHT, _QUERY, _HIT = 0, 1, 0x31, 0x32, 0x40, 0x41, 0x44, 0x80, 0x81

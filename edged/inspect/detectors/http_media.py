@@ -11,7 +11,7 @@ import re
 
 from edged.inspect.names.http import Response, response_head
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _REQUEST = re.compile(
     rb"GET (?:"

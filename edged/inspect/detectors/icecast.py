@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _STATUS = re.compile(rb"ICY [1-5][0-9]{2} ")
 _SOURCE = re.compile(rb"SOURCE \S{1,1024} (?:ICE|HTTP)/1\.[01]\r\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from edged.inspect.detectors.edonkey_tags import MOST_TAGS, is_tag
 from edged.inspect.detectors.inflate import inflated
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _KAD, _KAD_PACKED = 0xE4, 0xE5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _PACKET = 188
 _LEAST_PACKETS = 2  # the sign of a single one is too weak

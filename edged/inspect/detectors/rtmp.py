@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _VERSION = b"\3"
 _OPENING = 1537  # C0 is a byte, C1 is 1536; S0 and S1 alike

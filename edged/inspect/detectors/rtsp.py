@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _METHODS = rb"DESCRIBE|ANNOUNCE|GET_PARAMETER|OPTIONS|PAUSE|PLAY_NOTIFY|PLAY|RECORD|REDIRECT|SETUP|SET_PARAMETER|TEARDOWN"
 # The scheme decides where a segment ends within the URI; OPTIONS * has none, and the version decides

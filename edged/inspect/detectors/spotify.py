@@ -7,7 +7,7 @@ and so on to 80, so the tags alone tell it: the first is 10, the build of the cl
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _PREFIX = b"\0\4"
 _HEADER = 6

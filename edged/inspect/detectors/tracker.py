@@ -7,7 +7,7 @@ import re
 from edged.inspect.detectors.compact import ipv4_peers, ipv6_peers
 from edged.inspect.detectors.inflate import inflated
 from edged.inspect.sight import Detector, Endpoint, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _CONNECT_MAGIC = bytes.fromhex("00000417 27101980")
 _CONNECT, _ANNOUNCE = bytes(4), b"\0\0\0\1"

@@ -8,7 +8,7 @@ end.
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _STATE, _SYN = b"\x21", b"\x41"  # type and version 1
 _HEADER = 20

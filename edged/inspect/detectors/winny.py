@@ -8,7 +8,7 @@ another way, and is not recognised.
 from __future__ import annotations
 
 from edged.inspect.sight import Detector, Found, Sight, TrafficClass
-from edged.ruleset.nodes import Transport
+from edged.transport import Transport
 
 _KEY = slice(2, 6)
 _FIRST = slice(6, 11)

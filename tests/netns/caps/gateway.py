@@ -55,11 +55,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A configuration; `pool` classes can be leased, and where there is none subscribers are policed."""
+    """A configuration; `pool` classes can be leased, and where there is none subscribers are policed.
+
+    Of the devices in `replaces` another program's root qdisc does not stay.
+    """
 
     plans: Sequence[Plan]
     pool: int = 32
     queues: int = 1
+    replaces: Sequence[str] = ()
 
     @property
     def caps(self) -> str:
@@ -69,6 +73,7 @@ class Settings:
             f"policy: caps\nclasses:\n  p2p: {rates}\n  streaming: {rates}\n"
             f"plans:\n{''.join(map(str, self.plans))}"
             f"streaming_hosts: hosts/streaming.txt\npool: {self.pool}\nqueues: {self.queues}\n"
+            f"replace_qdiscs: [{', '.join(self.replaces)}]\n"
         )
 
 

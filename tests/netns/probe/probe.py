@@ -106,6 +106,10 @@ class Probe:
         """Seconds until enough SYNs were sent, by the schedule."""
         return self._begin + self._least / 1000 - time.monotonic()
 
+    def due(self, moment: float) -> int:
+        """The number of the SYN that is due at that moment of the monotonic clock."""
+        return round((moment - self._begin) * 1000)
+
     def result(self) -> Result:
         """What came through. Fails where the receiver lost something."""
         said, _ = self._sender.communicate("enough\n", timeout=60)

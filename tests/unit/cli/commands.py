@@ -98,6 +98,7 @@ STATUS: Status = {
                 "lags": 8,
             }
         ],
+        "uninspected": 3210,
     },
     "degraded": [],
     "warnings": [],

@@ -24,7 +24,9 @@ def host(monkeypatch: pytest.MonkeyPatch, traffic: FakeTrafficControl) -> FakeHo
     monkeypatch.setattr("edged.cli.kernel.make_kernel", lambda: FakeKernel(host))
     monkeypatch.setattr("edged.cli.kernel.make_traffic_control", lambda: traffic)
     monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lo", "lan0", "wan0"}))
-    monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: ())
+    for looked_for in ("foreign_flowtables", "foreign_rules"):
+        monkeypatch.setattr(f"edged.cli.machine.{looked_for}", lambda: ())
+    monkeypatch.setattr("edged.cli.machine.bypasses", lambda _site: ())
     for module in ("logins", "gather"):  # whoever runs the tests may have come by a login of his own
         monkeypatch.setattr(f"edged.lockout.{module}.own_login", lambda: None)
     return host

@@ -13,8 +13,8 @@ from edged.control.client import DaemonRefused
 from edged.control.messages import Status
 from edged.enforce import enforce
 from edged.errors import EdgedError, ExitCode, KernelError
+from edged.kernel.bypasses import Bypass
 from edged.kernel.fake import FakeHost, FakeKernel
-from edged.kernel.flowtables import Flowtable
 from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
 from edged.loader import Configuration, load
 from edged.queueing.plan import AddClass, AddRoot
@@ -132,10 +132,8 @@ def test_less_than_the_files_ask_for_is_exit_8_and_says_what(
     edged: Edged, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edged.cli.machine.present_interfaces", lambda: frozenset({"lan0"}))
-    monkeypatch.setattr(
-        "edged.cli.machine.foreign_flowtables",
-        lambda: (Flowtable("inet", "fw", "ft", ("lan0", "wan0")), Flowtable("inet", "fw", "other", ("eth7",))),
-    )
+    flowtable = Bypass("flowtable inet fw ft (lan0, wan0)", "flows in it pass every rule", "remove it")
+    monkeypatch.setattr("edged.cli.machine.bypasses", lambda _site: (flowtable,))
     content = edged.json("apply", exit_code=8)
     assert [line.split(":")[0] for line in content["lacks"]] == ["interface wan0", "flowtable inet fw ft (lan0, wan0)"]
     assert host.table is not None

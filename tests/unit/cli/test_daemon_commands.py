@@ -99,6 +99,7 @@ def test_the_screen_has_what_an_operator_asks_for(edged: Edged, daemon: FakeDaem
     assert ["up", "2,048", "12"] in rows
     assert ["down", "0", "0", *["policed:", "this", "kernel", "has", "no", "HTB"]] in rows
     assert ["0", "1,000", "200", "3", "4", "50", "6", "8", *["its", "worker", "lags,", "packets", "pass"]] in rows
+    assert next(row for row in rows if "3,210" in row)[:4] == ["3,210", "packets", "passed", "uninspected:"]
 
 
 def test_without_caps_the_screen_has_nothing_of_them(edged: Edged, daemon: FakeDaemon) -> None:

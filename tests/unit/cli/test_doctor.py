@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edged.doctor import machine
 from edged.doctor.finding import Finding, Grade
 from edged.doctor.machine import PACKAGES
+from edged.doctor.promises import BYPASSED, TITLES, WEAKENS
 from edged.doctor.sysctls import COUNTING, sysctls
 from edged.errors import KernelError
+from edged.kernel.bypasses import Bypass
 from edged.kernel.fake import FakeHost
 from edged.kernel.flowtables import Flowtable
+from edged.kernel.foreignrules import ForeignRules
 from edged.kernel.probe import FEATURES
 from edged.kernel.tcfake import FakeTrafficControl
 from edged.queueing.tree import Leaf
+from tests.promises import PROMISES
 from tests.unit.cli.commands import Edged, FakeDaemon
 
 
@@ -26,7 +31,7 @@ def _capable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "capability", lambda: held)
 
 
-def findings(content: dict[str, list[dict[str, str]]]) -> dict[str, dict[str, str]]:
+def findings(content: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in content["findings"]}
 
 
@@ -38,7 +43,7 @@ def test_all_features_are_asked_for_and_nothing_is_missing(edged: Edged) -> None
     assert PACKAGES.keys() <= found.keys()
     assert {found[name]["grade"] for name in FEATURES} == {"ok"}
     assert found["interface lan0"]["found"] == "there"
-    assert found["flowtables"]["found"] == "none"
+    assert found["bypasses"]["found"] == "none"
     assert [found[name]["found"] for name in ("htb", "fq_codel", "cake")] == ["works"] * 3
     assert found["qdisc of wan0"]["found"] == "the kernel's own, free to be replaced"
 
@@ -102,10 +107,56 @@ def test_no_files_at_all_are_one_finding_among_the_others(edged: Edged) -> None:
 
 
 def test_flowtables_are_told_by_whether_they_hide_our_flows(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = (Flowtable("inet", "fw", "ours", ("wan0",)), Flowtable("inet", "fw", "other", ("eth7",)))
-    monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: tables)
+    ours, other = Flowtable("inet", "fw", "ours", ("wan0",)), Flowtable("inet", "fw", "other", ("eth7",))
+    monkeypatch.setattr("edged.cli.machine.foreign_flowtables", lambda: (ours, other))
+    monkeypatch.setattr("edged.cli.machine.bypasses", lambda _site: (Bypass(f"flowtable {ours}", "why", "remove it"),))
+    content = edged.json("doctor", exit_code=8)
+    found = findings(content)
+    assert (found[f"flowtable {ours}"]["grade"], found[f"flowtable {other}"]["grade"]) == ("missing", "warn")
+    assert found[f"flowtable {ours}"]["weakens"] == [12, 19]
+    told = " ".join(edged("doctor").stdout.split())
+    assert "remove it; weakens promise 12 (The model says what the kernel does) and 19 (No packet slips past for its" in told
+
+
+def test_every_promise_that_the_doctor_names_is_one_of_the_page() -> None:
+    assert {number: PROMISES[number].title for number in TITLES} == TITLES
+    assert {number for numbers in (*WEAKENS.values(), BYPASSED) for number in numbers} == TITLES.keys()
+    assert WEAKENS.keys() <= FEATURES.keys()
+
+
+def test_a_missing_feature_names_the_promises_that_hold_less(edged: Edged, host: FakeHost) -> None:
+    host.missing_features = frozenset({"table_owner", "limit"})
     found = findings(edged.json("doctor", exit_code=8))
-    assert (found["flowtable ours"]["grade"], found["flowtable other"]["grade"]) == ("missing", "warn")
+    assert (found["table_owner"]["weakens"], found["limit"]["weakens"]) == ([2, 3], [])
+    told = " ".join(edged("doctor").stdout.split())
+    assert "weakens promise 2 (kill -9 opens nothing) and 3 (A stranger's flush opens nothing)" in told
+
+
+@pytest.mark.parametrize(
+    ("rules", "grade", "code", "word"),
+    [
+        (ForeignRules("ip raw", untracks=True), "warn", 0, "notrack"),
+        (ForeignRules("inet qos", writes=0x000000FF), None, 0, ""),
+        (ForeignRules("inet qos", writes=0x00001FF), "missing", 8, "writes bits 0x00000100 of marks"),
+        (ForeignRules("inet ips", queues=frozenset({0, 7})), "warn", 0, "queues packets to 0,"),
+        (ForeignRules("inet ips", queues=frozenset({64})), None, 0, ""),
+    ],
+)
+def test_other_programs_rules_that_meet_edgeds(
+    edged: Edged, monkeypatch: pytest.MonkeyPatch, rules: ForeignRules, grade: str | None, code: int, word: str
+) -> None:
+    monkeypatch.setattr("edged.cli.machine.foreign_rules", lambda: (rules,))
+    found = findings(edged.json("doctor", exit_code=code)).get(f"table {rules.table}")
+    assert (found and found["grade"]) == grade
+    assert found is None or word in found["found"]
+
+
+def test_what_cards_do_ahead_of_the_kernel_is_told(edged: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edged.kernel.ethtool.active_features", lambda name: {"rx-lro", "rx-gro"} if name == "wan0" else set())
+    found = findings(edged.json("doctor"))
+    assert found["rx-lro of wan0"]["grade"] == "warn"
+    assert "ethtool -K wan0 lro off" in found["rx-lro of wan0"]["instead"]
+    assert not {"rx-gro of wan0", "rx-lro of lan0"} & found.keys()
 
 
 @pytest.mark.parametrize(
@@ -142,8 +193,8 @@ def test_htb_is_missed_where_flows_are_to_be_shaped(
 @pytest.mark.parametrize(
     ("leaves", "pool", "grades"),
     [
-        ({Leaf.PFIFO}, 2048, ("warn", "ok")),
-        ({Leaf.PFIFO}, 20, ("warn", "warn")),
+        ({Leaf.BFIFO}, 2048, ("warn", "ok")),
+        ({Leaf.BFIFO}, 20, ("warn", "warn")),
         ({Leaf.FQ_CODEL}, 20, ("ok", "ok")),
         ({Leaf.CAKE}, 20, ("ok", "ok")),
         ({Leaf.CAKE}, 2048, ("warn", "ok")),

@@ -14,6 +14,7 @@ from edged.daemon.capstate import CapState, Use
 from edged.daemon.inspection import added
 from edged.daemon.report import View
 from edged.daemon.service import figures
+from edged.daemon.strangers import StrangersState
 from edged.inspect.sight import TrafficClass
 from edged.inspectors.post import QueueFigures, State
 from edged.kernel import Capabilities
@@ -46,15 +47,16 @@ def queue(number: int, state: State = State.INSPECTING, p2p: int = 7) -> QueueFi
 
 STATE = CapState(
     active=True,
-    able=TrafficCapabilities(htb=True, leaves=frozenset({Leaf.PFIFO, Leaf.FQ_CODEL})),
+    able=TrafficCapabilities(htb=True, leaves=frozenset({Leaf.BFIFO, Leaf.FQ_CODEL})),
     policed={},
     pools={Direction.DOWN: 2048, Direction.UP: 2048},
     leased={Direction.DOWN: 3, Direction.UP: 1},
     capped={(FlowClass.P2P, Shaped): 3, (FlowClass.P2P, Policed): 1},
     shaped={(FlowClass.P2P, Direction.DOWN): 300},
 )
+CONTENDED = StrangersState(contention="changed again and again", deafness="no memory")
 ENDED = (queue(1, State.ENDED), queue(2, State.ENDED))  # the files ask for two queues, 0 and 1
-WHOLE = CapsView(STATE, (queue(0), queue(1)), bulk_found=4)
+WHOLE = CapsView(STATE, (queue(0), queue(1)), uninspected=6, bulk_found=4)
 
 
 def configured(rig: Rig, caps: str = CAPS, edged: str = EDGED) -> Configuration:
@@ -88,6 +90,7 @@ def test_the_status_of_caps_as_an_object(rig: Rig) -> None:
             }
             for number in (0, 1)
         ],
+        "uninspected": 6,
     }
 
 
@@ -115,6 +118,7 @@ def test_observed_caps_have_queues_and_no_pools(rig: Rig) -> None:
         (replace(WHOLE, no_inspection="queue 0 is taken"), [("inspection", "queue 0 is taken")]),
         (replace(WHOLE, queues=(queue(0), queue(1, State.BEGINNING))), []),
         (replace(WHOLE, queues=(queue(0, State.LAGGING), queue(1))), [("queue 0", "its worker lags, packets pass")]),
+        (replace(WHOLE, strangers=CONTENDED), [("queueing", "changed again and again"), ("events of tc", "no memory")]),
         (replace(WHOLE, queues=(queue(0), *ENDED)), [("queue 1", "nobody looks after it, packets pass")]),
     ],
 )  # fmt: skip
@@ -200,7 +204,7 @@ def page(
         lock=Lock.OWNER,
         totals=totals,
         present=frozenset(),
-        flowtables=(),
+        bypasses=(),
         seconds_left=None,
         restart_needed=(),
         warnings=(),
@@ -239,10 +243,11 @@ def test_the_metrics_of_caps_by_name_label_and_value(rig: Rig) -> None:
         ("edged_capability", "htb"): 1,
         ("edged_capability", "fq_codel"): 1,
         ("edged_capability", "cake"): 0,
+        ("edged_capability", "no_bypass"): 1,
     }
     assert of(found, "queue_packets_total") == {
         ("edged_queue_packets_total", number, result): count for number in "01" for result, count in PACKETS.items()
-    }
+    } | {("edged_queue_packets_total", "", "uninspected"): 6}
 
 
 def test_what_is_shaped_is_told_by_class_and_what_is_dropped_by_policy(rig: Rig) -> None:

@@ -160,9 +160,9 @@ def test_nothing_else_is_taken_while_a_change_waits(rig: Rig) -> None:
         write_files(rig.folder, OBSERVE)
         await changes.apply(60)
         before = rig.host.generation
-        for refused in (changes.reload, lambda: changes.apply(10)):
+        for refused in (changes.reload(), changes.apply(10)):
             with pytest.raises(Refused, match="waits for its confirmation"):
-                await refused()
+                await refused
         assert rig.host.generation == before
         assert changes.record.reload_successful
         assert (await changes.rollback()).steps
@@ -371,9 +371,9 @@ def test_what_the_guard_refuses_changes_nothing_and_no_start_brings_it(rig: Rig)
         assert changes.record.source is Source.FILES, "what was in force before is not asked about"
         before, good = rig.host.generation, rig.state.load_last_good()
         write_files(rig.folder, OBSERVE)
-        for ask in (changes.reload, lambda: changes.apply(60)):
+        for asked in (changes.reload(), changes.apply(60)):
             with pytest.raises(Refused, match="would cut off somebody"):
-                await ask()
+                await asked
             assert (rig.host.generation, rig.state.load_last_good(), rig.state.pending()) == (before, good, None)
         assert not changes.record.reload_successful
         rig.guard = unguarded  # nobody is logged in any more

@@ -16,6 +16,7 @@ from edged.daemon.changes import Changes
 from edged.daemon.report import View, degraded, interfaces, line, status
 from edged.daemon.service import figures
 from edged.kernel import Capabilities
+from edged.kernel.bypasses import Bypass
 from edged.metrics.page import EdgedCollector
 from edged.ruleset.plan import Lock
 from tests.unit.daemon.daemons import EDGED, NOW, OP25B, Rig, write_files
@@ -28,7 +29,7 @@ def view(rig: Rig, changes: Changes) -> View:
         lock=rig.lock,
         totals=rig.totals.read(),
         present=frozenset({"lo", "lan0", "wan0"}),
-        flowtables=(),
+        bypasses=(),
         seconds_left=changes.seconds_left,
         restart_needed=changes.restart_needed,
         warnings=(),
@@ -80,6 +81,7 @@ def test_the_metrics_by_name_label_and_value(rig: Rig, changes: Changes) -> None
         "edged_drift_repairs_total{reason=classes_changed}": 0,
         "edged_capability{feature=table_owner}": 1,
         "edged_capability{feature=queue}": 0,
+        "edged_capability{feature=no_bypass}": 1,
         **{f"edged_policy_packets_total{name}": n for name, n in labels},
         **{f"edged_policy_bytes_total{name}": n * 60 for name, n in labels},
         "edged_kernel_read_errors_total": 0,
@@ -135,7 +137,7 @@ def variants(rig: Rig, changes: Changes) -> Iterator[tuple[View, list[str]]]:
     whole = view(rig, changes)
     yield whole, []
     yield replace(whole, present=frozenset({"wan0"})), ["interface lan0"]
-    yield replace(whole, flowtables=("inet x ft (lan0)",)), ["flowtable inet x ft (lan0)"]
+    yield replace(whole, bypasses=(Bypass("XDP program 7 on lan0", "why", "what to do"),)), ["XDP program 7 on lan0"]
     yield replace(whole, restart_needed=("control: /a takes effect ...",)), ["control"]
     yield replace(whole, caps=CapsView(no_bulk="no conntrack")), []  # no caps, no loss
     yield replace(whole, record=replace(changes.record, state_trouble="disk full")), ["state folder"]

@@ -74,8 +74,8 @@ def test_a_reader_that_knows_the_last_form_reads_the_same(said: list[tuple[tuple
     for each in said:
         told = REFUSAL
         if each is not None:
-            form, *values = each
-            told = message(0x300, *(written(*values)[kind] for kind in form))
+            form, number, mark, data = each
+            told = message(0x300, *(written(number, mark, data)[kind] for kind in form))
         assert reader.waiting_in(told) == waiting_in(told)
 
 

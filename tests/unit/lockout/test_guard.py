@@ -106,8 +106,8 @@ def test_a_login_whose_server_is_behind_the_gateway(login: str, interface: str, 
 
 
 def test_the_shipped_policies_cut_nobody_off_who_is_where_he_should_be() -> None:
-    policies = {"spoof": SPOOF, "ip53b": "policy: ip53b\n", "op25b": "policy: op25b\n", "blocklist": BLOCKLIST}
-    configuration = listing(loaded(**policies), "192.0.2.128/25")
+    policies = loaded(spoof=SPOOF, ip53b="policy: ip53b\n", op25b="policy: op25b\n", blocklist=BLOCKLIST)
+    configuration = listing(policies, "192.0.2.128/25")
     ends = [end("192.0.2.77", role=role) for role in Role]
     ends += [end("203.0.113.9", "lan0", role) for role in (Role.LOGIN, Role.MONITORING, Role.RESOLVER)]
     ends += [end("2001:db8:ffff::1", role=role) for role in Role]

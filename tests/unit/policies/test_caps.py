@@ -12,7 +12,7 @@ from edged.config.problem import Severity
 from edged.marks import FlowClass, MarkFields, in_field
 from edged.packet.packet import FlowState, Packet
 from edged.policies import Caps, Op25b, Site
-from edged.policies.capping import CAPPED, TCP_PACKETS, UDP_PACKETS
+from edged.policies.capping import CAPPED, QUEUED_PACKETS, TCP_PACKETS, UDP_PACKETS
 from edged.policies.heavy import live_set
 from edged.ruleset.evaluate import Decision, Outcome
 from edged.ruleset.nodes import ConntrackDirection, ConntrackState, Direction, Drop, HasLease, OverLimit, Queue, Remember, Side
@@ -370,7 +370,11 @@ def test_what_is_dropped_is_counted_by_class_direction_and_family() -> None:
         for direction in ("up", "down")
         for name in ("p2p", "streaming", "bulk")
         for family in ("ip", "ip6")
-    }
+    } | {"caps_queue"}
+
+
+def test_what_is_queued_is_counted_whichever_rule_queues_it() -> None:
+    assert {rule.count for rule in table_of([make(Caps)]).rules() if isinstance(rule.then, Queue)} == {QUEUED_PACKETS}
 
 
 @both_families

@@ -20,7 +20,6 @@ from edged.queueing.plan import (
     RemoveLeaf,
     RemoveRoot,
     ReplaceForeignRoot,
-    SetQueueLength,
     describe,
 )
 from edged.queueing.render import commands, render
@@ -46,14 +45,13 @@ def test_each_desire_is_reached_from_any_other(desires: Sequence[tuple[Tree, ...
     for desired in desires:
         control.apply(diff(desired, control.observe()).steps)
         assert diff(desired, control.observe()) == Plan()
-        assert {device.queue_length for device in control.observe()} == {1000}
         ours = {device.name for device in control.observe() if device.root != KernelDefault()}
         assert ours == {tree.shaper.device for tree in desired}
 
 
 @given(_desires, st.sets(st.sampled_from(NAMES)))
 def test_no_step_touches_a_device_with_another_programs_tree(desired: tuple[Tree, ...], foreign: set[str]) -> None:
-    observed = [ObservedDevice(name, 1000, ForeignRoot(name, "hfsc") if name in foreign else KernelDefault()) for name in NAMES]
+    observed = [ObservedDevice(name, ForeignRoot(name, "hfsc") if name in foreign else KernelDefault()) for name in NAMES]
     plan = diff(desired, observed)
     assert foreign.isdisjoint(step.device for step in plan.steps)
     wanted = {tree.shaper.device for tree in desired}
@@ -62,7 +60,7 @@ def test_no_step_touches_a_device_with_another_programs_tree(desired: tuple[Tree
 
 def test_only_the_foreign_root_that_was_named_is_replaced() -> None:
     tree = Tree(Shaper("lan0", Rate(1_000_000), 1))
-    observed = (ObservedDevice("lan0", 1000, ForeignRoot("lan0", "hfsc")),)
+    observed = (ObservedDevice("lan0", ForeignRoot("lan0", "hfsc")),)
     named = frozenset((ForeignRoot("lan0", "hfsc"),))
     assert ReplaceForeignRoot("lan0", "hfsc") in diff((tree,), observed, named).steps
     other = frozenset((ForeignRoot("lan0", "cake"), ForeignRoot("wan0", "hfsc")))
@@ -79,12 +77,12 @@ def test_obstacles_are_told_in_words() -> None:
 def test_the_commands_of_a_tree() -> None:
     shaper = Shaper("lan0", Rate(1_000_000_000), 2)
     assert render((Tree(shaper, (Lease(shaper.classes[1], Rate(2_000_000)),)),)).splitlines() == [
-        "ip link set dev lan0 txqueuelen 100",
         "tc qdisc add dev lan0 root handle ed: htb default 0 direct_qlen 1000",
         "tc class add dev lan0 parent ed: classid ed:1 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
         "tc class add dev lan0 parent ed:1 classid ed:3 htb rate 2mbit ceil 2mbit burst 3028b cburst 3028b quantum 3028",
+        "tc qdisc replace dev lan0 parent ed:3 handle 1003: bfifo limit 80000",
         "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
-        "ip link set dev lan0 txqueuelen 1000",
+        "tc qdisc replace dev lan0 parent ed:2 handle 1002: bfifo limit 18750000",
     ]
 
 
@@ -92,18 +90,19 @@ def test_every_step_has_a_command_and_a_name() -> None:
     line = Rate(1_000_000)
     classid = Shaper("lan0", line, 1).classes[0]
     steps = (
-        SetQueueLength("lan0", 7),
         AddRoot("lan0"),
         ReplaceForeignRoot("lan0", "hfsc"),
         AddClass("lan0", LINE, ROOT, line),
         AddLeaf("lan0", classid, Leaf.CAKE),
         AddLeaf("lan0", classid, Leaf.FQ_CODEL),
+        AddLeaf("lan0", classid, Leaf.BFIFO, 90_000),
         RemoveLeaf("lan0", classid),
         RemoveClass("lan0", classid),
         RemoveRoot("lan0"),
     )
     assert len(set(commands(steps))) == len({describe(step) for step in steps}) == len(steps)
-    assert list(commands(steps))[4:6] == [
+    assert list(commands(steps))[3:6] == [
         "tc qdisc replace dev lan0 parent ed:2 handle 1002: cake besteffort memlimit 4194304b",
         "tc qdisc replace dev lan0 parent ed:2 handle 1002: fq_codel limit 1000 flows 64",
+        "tc qdisc replace dev lan0 parent ed:2 handle 1002: bfifo limit 90000",
     ]

@@ -1,0 +1,58 @@
+"""How soon and how often trees are looked at for others' sake, and who is said to have touched them."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edged.daemon.drift import UNKNOWN, Process
+from edged.daemon.strangers import AUDIT_SECONDS, Pace
+from edged.daemon.treewatch import process_of
+
+LOOK = 0.1  # s
+
+
+def test_looks_take_a_fifth_of_the_time_at_most() -> None:
+    pace, now, looked = Pace(), 0.0, 0.0
+    while now < 100.0:
+        now = max(now, pace.next)
+        pace.looked(now, now + LOOK, 0)
+        now, looked = now + LOOK, looked + LOOK
+    assert looked == pytest.approx(100.0 / 5, abs=2 * LOOK)
+
+
+def test_who_repairs_again_and_again_does_so_less_and_less_often_until_there_is_nothing_to_repair() -> None:
+    pace, now, times = Pace(), 1000.0, []
+    for _ in range(60):
+        now = max(now, pace.next)
+        pace.looked(now, now, 1)
+        times.append(now)
+    pauses = [after - before for before, after in pairwise(times)]
+    assert max(pauses[:25]) < 0.1, "at once at first"
+    assert pauses[-1] == pace.delay == AUDIT_SECONDS
+    assert pauses == sorted(pauses), "and then with longer and longer pauses"
+    pace.looked(now, now, 0)
+    assert pace.delay == 0.0
+    assert pace.next <= now + 0.1
+
+
+def test_a_change_each_few_seconds_is_always_repaired_at_once() -> None:
+    pace = Pace()
+    for now in range(0, 1000, 2):
+        assert pace.next <= now
+        pace.looked(now, now + 0.01, 1)
+    assert pace.delay == 0.0
+
+
+def test_a_process_is_named_as_far_as_its_port_tells() -> None:
+    own = Path("/proc/self/comm").read_text().strip()
+    assert process_of(os.getpid()) == Process(own, os.getpid())
+    gone = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(gone, 0)
+    assert process_of(gone) == Process("unknown", gone)
+    assert str(process_of(gone)) == f"unknown (pid {gone})"
+    # the kernel's own changes, and the ports it chooses for a process's further sockets (netlink_autobind)
+    assert process_of(0) == process_of(0xFFFF_EFFF) == UNKNOWN
