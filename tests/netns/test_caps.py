@@ -161,7 +161,7 @@ def test_under_a_lease_heavy_packets_alone_take_the_class(topology: Topology, fa
         ipv6_header, ipv4_header = 48, 28
         light = 20_000 // (SIZE + (ipv4_header if family is Family.IPV4 else ipv6_header))
         heavy = 30 - light
-        assert counted(kernel) == {f"caps_down_p2p_{family.value}_shape": heavy}
+        assert not counted(kernel)
         shown = topology.gateway.run(["tc", "-s", "class", "show", "dev", "lan0", "classid", "1:2"], check=True).stdout
         assert re.search(rf"Sent \d+ bytes {heavy} pkt", shown), shown
         assert elements(topology, f"heavy_down_p2p{NUMBER[family]}") == ([key_of(topology.static, family)]), (
@@ -209,7 +209,7 @@ def test_a_flow_of_no_class_that_moved_much_becomes_a_candidate(topology: Topolo
         send(topology.web, topology.dynamic, family, UNSEEN, 15)
         assert marks(topology) == {0}
         send(topology.web, topology.dynamic, family, UNSEEN, 15)
-        assert {MarkFields().class_in(mark) for mark in marks(topology)} == {FlowClass.LARGE}
+        assert set(marks(topology)) == {MarkFields().heavy}
         assert elements(topology, f"heavy_down_bulk{NUMBER[family]}") == [], "whether it lasts is still to be measured"
 
 

@@ -19,7 +19,7 @@ from tests.soak.gateway import Churn, Every
 MIB = 1 << 20
 _HOUR = 3600.0
 _SLOPE = 1.0  # MiB an hour, where hours were measured
-_FLAT = 12.0  # MiB between the thirds of a shorter run: what a list that is read takes for a moment comes and goes
+_FLAT = 12.0  # MiB from quarter to quarter of a shorter run: what a list that is read takes for a moment comes and goes
 _SETTLED = 120.0  # seconds from which on that is so; before, the first lists and reloads are still to come
 _WARMING = 48.0
 _THREADS = 6  # asyncio's executor makes threads as it needs them, at most min(32, CPUs + 4)
@@ -42,10 +42,10 @@ class Report:
 
     @property
     def growth(self) -> float:
-        """MiB from the second third of the time to the last one, by the least of each: peaks come and go."""
-        third = len(self.samples) // 3
-        middle, last = self.samples[third : 2 * third], self.samples[2 * third :]
-        return (min(each.memory for _, each in last) - min(each.memory for _, each in middle)) / MIB
+        """MiB from the third quarter of the time to the last one, by the least of each: peaks come and go."""
+        quarter = len(self.samples) // 4
+        third, last = self.samples[2 * quarter : 3 * quarter], self.samples[3 * quarter :]
+        return (min(each.memory for _, each in last) - min(each.memory for _, each in third)) / MIB
 
     @property
     def slope(self) -> float:
@@ -66,7 +66,7 @@ class Report:
         if seconds >= 2 * _HOUR and self.slope >= _SLOPE:
             self.problems.append(f"memory grows by {self.slope:.2f} MiB an hour")
         if seconds < 2 * _HOUR and self.growth >= flat:
-            self.problems.append(f"memory grew by {self.growth:.1f} MiB within a third of the time")
+            self.problems.append(f"memory grew by {self.growth:.1f} MiB within a quarter of the time")
         half = len(self.samples) // 2
         before, after = (
             statistics.median(each.descriptors for _, each in some) for some in (self.samples[:half], self.samples[half:])
@@ -87,7 +87,7 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
     report = Report()
     with ExitStack() as opened:
         churn = Churn(opened.enter_context(Topology()), opened)
-        churn.daemon.start(WATCHDOG_USEC="10000000")
+        churn.daemon.start(WATCHDOG_USEC="10000000", MALLOC_ARENA_MAX="2")  # as the unit does
         report.objects.append(churn.objects())
         opened.enter_context(churn.heavy_flows())
         heard = opened.enter_context(beats(churn.daemon.systemd))

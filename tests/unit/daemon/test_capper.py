@@ -457,6 +457,22 @@ def test_what_a_tree_sent_before_the_daemon_began_is_nobodys_rate(rig: Rig) -> N
     assert [use.rate for use in rig.capper.state.uses] == [0]
 
 
+def test_what_was_shaped_is_counted_by_class_and_direction_and_never_goes_back(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.3", "203.0.113.9")
+    rig.heavy(UP4, "203.0.113.9")
+    rig.tick(USE_SECONDS)
+    for lease in rig.leases.leased(DOWN4):
+        rig.traffic.send("lan0", lease.classid, 700)
+    rig.tick(USE_SECONDS)
+    assert rig.capper.state.shaped == {(FlowClass.P2P, Direction.DOWN): 1400}
+    rig.traffic.devices["lan0"].classes = None  # the device was made anew, and its classes have sent nothing
+    rig.tick(USE_SECONDS)
+    rig.settle()
+    rig.tick(IDLE_AFTER + USE_SECONDS)
+    rig.capper.release()
+    assert rig.capper.state.shaped == {(FlowClass.P2P, Direction.DOWN): 1400}
+
+
 def test_how_many_classes_are_leased(rig: Rig) -> None:
     rig.heavy(DOWN4, *(f"203.0.113.{last}" for last in range(10, 16)))
     rig.heavy(UP4, "203.0.113.1")
