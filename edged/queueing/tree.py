@@ -157,7 +157,7 @@ class Shaper:
     @property
     def classes(self) -> tuple[ClassId, ...]:
         """The pool, in order."""
-        return _classes(self.pool)
+        return pool_classes(self.pool)
 
     def __contains__(self, classid: ClassId) -> bool:
         return classid.major == MAJOR and _FIRST_MINOR <= classid.minor < _FIRST_MINOR + self.pool
@@ -182,7 +182,8 @@ class Shaper:
 
 
 @cache
-def _classes(count: int) -> tuple[ClassId, ...]:
+def pool_classes(count: int) -> tuple[ClassId, ...]:
+    """The classes of a pool of that size, in order."""
     return tuple(ClassId(MAJOR, minor) for minor in range(_FIRST_MINOR, _FIRST_MINOR + count))
 
 

@@ -21,7 +21,8 @@ def disk() -> Iterator[Disk]:
 
 @pytest.fixture(scope="module")
 def machine(disk: Disk) -> Iterator[Machine]:
-    """One boot for all tests of one file, with edged ready and the interfaces up."""
+    """One boot for all tests of one file, with edged ready, the interfaces up and caps' trees on them."""
     with Topology() as topology, Machine(disk, topology) as booted:
         booted.await_network()
+        booted.await_shaped()
         yield booted

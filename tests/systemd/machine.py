@@ -23,6 +23,7 @@ from edged.lab.topology import Topology
 from tests.systemd.cgroups import groups
 from tests.systemd.disk import ENVIRONMENT, NETWORK, ROOT, Disk
 
+DEVICES = ("lan0", "wan0")
 POOL = 2048  # rules.d/50-caps.yaml
 _PATIENCE = 60.0  # seconds that anything may take
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): as systemctl start poweroff.target
@@ -56,7 +57,7 @@ class Machine:
 
     def take_down(self) -> None:
         """The interfaces down and without addresses, as they are before a boot."""
-        for device in ("lan0", "wan0"):
+        for device in DEVICES:
             self.topology.gateway.run(["ip", "link", "set", device, "down"], check=True)
             self.topology.gateway.run(["ip", "address", "flush", "dev", device], check=True)
 
@@ -114,10 +115,9 @@ class Machine:
         listed = self.topology.gateway.run(["nft", "-s", "list", "table", "inet", "edged"]).stdout
         return re.sub(r" (timeout|expires) \d\S*| # progname .*|\n\tflags .*", "", listed)
 
-    def is_shaped(self, device: str) -> bool:
-        """Whether all classes of the shipped pool, and the line's, are there."""
-        shown = self.topology.gateway.run(["tc", "class", "show", "dev", device]).stdout
-        return shown.count("class htb ed:") == POOL + 1
+    def await_shaped(self) -> None:
+        """Until all classes of the shipped pool, and the line's, are on both interfaces."""
+        self.await_(lambda: all(self._classes(device) == POOL + 1 for device in DEVICES))
 
     def status(self) -> Any:
         """`edged status --json`."""
@@ -137,6 +137,9 @@ class Machine:
                     lines = (process / "status").read_text().splitlines()
                     found[int(process.name)] = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
         return found
+
+    def _classes(self, device: str) -> int:
+        return self.topology.gateway.run(["tc", "class", "show", "dev", device]).stdout.count("class htb ed:")
 
     def _inside(self, argv: Sequence[object]) -> list[str]:
         return ["nsenter", f"--target={self.leader}", "--all", "--", *ENVIRONMENT, *map(str, argv)]

@@ -27,7 +27,7 @@ HELD = {"class": "p2p", "shaped": 2, "policed": 0}
 def hold_peers(machine: Machine) -> None:
     """Heavy peer-to-peer flows of both families and directions are recognised by the inspector, and held by tc."""
     at = machine.topology
-    machine.await_(lambda: all(map(machine.is_shaped, ("lan0", "wan0"))))
+    machine.await_shaped()
     with transfers([((at.web, at.dynamic), Family.IPV4), ((at.dynamic, at.web), Family.IPV6)], PEER_HANDSHAKE):
         machine.await_(lambda: HELD in machine.status()["caps"]["capped"])
 
