@@ -212,8 +212,10 @@ def main(state_path: str, control_path: str) -> None:
     clock, state = SystemClock(), StateFolder(Path(state_path))
     try:
         change = state.pending() or _nothing_noted()
+        kernel = LinuxKernel()
+        kernel.capabilities()  # asked now, for it takes some 0.3 s: at its deadline a change is to be taken back at once
         guardian = Guardian(
-            state, LinuxKernel(), state.load_last_good(), ControlClient(Path(control_path)), clock, time.sleep, syslog.syslog
+            state, kernel, state.load_last_good(), ControlClient(Path(control_path)), clock, time.sleep, syslog.syslog
         )
     except EdgedError as error:
         sys.stdout.write(str(error))

@@ -59,6 +59,7 @@ class LinuxKernel:
         self._netns = netns
         self._clock = clock
         self._hush = hush
+        self._able: Capabilities | None = None
         self._kept: dict[str, Keys] = {}  # what sets of prefixes were last given, by their names
 
     @property
@@ -75,8 +76,10 @@ class LinuxKernel:
         return LinuxLeases(self._nft, _TABLE)
 
     def capabilities(self) -> Capabilities:
-        """Probe by dry runs; changes nothing. Raises KernelError where nftables cannot be reached at all."""
-        return probe(self._nft)
+        """Probe by dry runs, once; changes nothing. Raises KernelError where nftables cannot be reached at all."""
+        if self._able is None:
+            self._able = probe(self._nft)
+        return self._able
 
     def generation(self) -> int:
         """The ruleset's generation id."""
