@@ -115,7 +115,11 @@ class Router:
 
     def run(self, *argv: str, given: str | None = None) -> None:
         """A command in the router; raises CalledProcessError."""
-        subprocess.run([*self._argv, *argv], input=given, text=True, check=True, capture_output=True)
+        self.ask(*argv, given=given)
+
+    def ask(self, *argv: str, given: str | None = None) -> str:
+        """What a command in the router says; raises CalledProcessError."""
+        return subprocess.run([*self._argv, *argv], input=given, text=True, check=True, capture_output=True).stdout
 
     def clear(self) -> None:
         """No rule of anyone."""
@@ -126,13 +130,13 @@ class Router:
         self.run("nft", "-f", "-", given=text)
 
 
-def nanoseconds(volleys: list[Volley]) -> float:
+def nanoseconds(volleys: list[Volley], batches: int = BATCHES) -> float:
     """CPU time a packet."""
     began = time.process_time_ns()
-    for _ in range(BATCHES):
+    for _ in range(batches):
         for volley in volleys:
             volley.fire()
-    return (time.process_time_ns() - began) / (BATCHES * len(volleys) * FLOWS)
+    return (time.process_time_ns() - began) / (batches * len(volleys) * FLOWS)
 
 
 def build(router: str, around: str) -> None:

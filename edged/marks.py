@@ -2,11 +2,12 @@
 
     bits from the lowest of `marks.mask` up
     0-7    generation   the list generation that the connection's verdict is from; 0: never judged
-    8-10   class        FlowClass
+    8-9    class        FlowClass
+    10     heavy        the flow has moved what its class is held from; of no class: what is measured for bulk
     11     inspected    the inspector has said its last word on the flow
 
-A packet mark has the same layout, but no generation: an inspector answers in it, and the rules take the answer over into the
-connection's mark. Bits outside of the mask are somebody else's, and every write keeps them.
+A packet mark has the same layout, but no generation and no weight: an inspector answers in it, and the rules take the answer
+over into the connection's mark. Bits outside of the mask are somebody else's, and every write keeps them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ class FlowClass(IntEnum):
     P2P = 1
     STREAMING = 2
     BULK = 3
-    LARGE = 4  # moved enough for `bulk`; whether it lasts is still to be measured
 
     @property
     def label(self) -> str:
@@ -52,7 +52,17 @@ class MarkFields:
     @property
     def flow_class(self) -> int:
         """A FlowClass."""
-        return 0x700 * self._lowest
+        return 0x300 * self._lowest
+
+    @property
+    def heavy(self) -> int:
+        """One bit, of a connection's mark alone."""
+        return 0x400 * self._lowest
+
+    @property
+    def class_and_weight(self) -> int:
+        """Both, for who writes a class: what another class made heavy is not so in this one."""
+        return self.flow_class | self.heavy
 
     @property
     def inspected(self) -> int:
@@ -60,13 +70,12 @@ class MarkFields:
         return 0x800 * self._lowest
 
     def class_in(self, mark: int) -> FlowClass:
-        """The class that a mark names; NONE where the field holds a value that means nothing."""
-        value = from_field(self.flow_class, mark)
-        return FlowClass(value) if value < len(FlowClass) else FlowClass.NONE
+        """The class that a mark names."""
+        return FlowClass(from_field(self.flow_class, mark))
 
     def answered(self, mark: int, flow_class: FlowClass) -> int:
         """The mark with an inspector's last word in it; bits outside of both fields stay as they are."""
-        return mark & ~(self.inspected | self.flow_class) | self.inspected | in_field(self.flow_class, flow_class)
+        return mark & ~(self.inspected | self.class_and_weight) | self.inspected | in_field(self.flow_class, flow_class)
 
     @property
     def _lowest(self) -> int:

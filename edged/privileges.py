@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,17 @@ def keep_capabilities(kept: int) -> bool:
     if refused == errno.EPERM and int(status()["CapPrm"], 16) & kept == kept:
         return False
     raise OSError(refused, os.strerror(refused))
+
+
+def bound(limits: Mapping[int, int]) -> None:
+    """Lowers what this process can use, for good: a limit of resource(3) by its kind. Raises NotGivenUp."""
+    try:
+        for kind, limit in limits.items():
+            _, hard = resource.getrlimit(kind)
+            lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.setrlimit(kind, (lower, lower))
+    except OSError as failed:
+        raise NotGivenUp(f"its use of resources cannot be bounded: {failed}") from failed
 
 
 def status() -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import secrecy
 from tests.promises import NUMBER, measured, numbers_of, table
 from tests.tiers import TIERS, missing, require, required
 
@@ -39,20 +40,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     required()
+    secrecy.begin()
     for tier, meaning in TIERS.items():
         config.addinivalue_line("markers", f"{tier}: {meaning}")
     config.addinivalue_line("markers", "promise(N): a harness of promise N of tests/promises.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # the emulated machine first: it keeps one of two workers waiting while the other goes through the rest
-    items.sort(key=lambda item: tier_of(item) != "vm")
+    # the emulated machine first: it keeps one of two workers waiting while the other goes through the rest; last the search
+    # through what all others made edged write
+    items.sort(key=lambda item: (tier_of(item) != "vm", tier_of(item) == "test_secrecy.py"))
     for item in items:
         if (tier := tier_of(item)) in TIERS:
             item.add_marker(tier)
         item.user_properties.extend((NUMBER, number) for number in numbers_of(item))
     if wanted := config.getoption("promise"):
         items[:] = [item for item in items if not set(wanted).isdisjoint(numbers_of(item))]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # of xdist: the folder is the controller's
+        secrecy.end()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -28,6 +28,7 @@ from edged.queueing.leases import (
 )
 from edged.queueing.tree import IDLE, ClassId, Rate, State
 from edged.ruleset.nodes import Direction
+from edged.subscribers import Subscriber
 
 IDLE_AFTER = 15.0  # seconds; a lease that is returned too early costs its subscriber's next heavy flow some tenths of a second
 
@@ -75,14 +76,14 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Grant:
-    """A lease as it stands; `used` is when its flows were last seen to send."""
+    """A lease as it stands, and whose it is; `used` is when its flows were last seen to send."""
 
     account: Account
+    holder: Subscriber
     rate: Rate
     method: Method
     used: float
     keys: set[Key] = field(default_factory=set)
-    octets: int = 0  # that its class had sent when it was last asked
 
 
 class Book:
@@ -116,7 +117,9 @@ class Book:
                         continue
                     if sets.direction not in free:
                         free[sets.direction] = self._free(terms, sets.direction)
-                    grant = self.grants[account] = Grant(account, rate, self._method(account, free[sets.direction]), now)
+                    grant = self.grants[account] = Grant(
+                        account, subscriber, rate, self._method(account, free[sets.direction]), now
+                    )
                     _open(grant, rates, steps)
                     self._count_in(grant)
                 grant.used = now
@@ -125,14 +128,6 @@ class Book:
                 held[address] = grant
                 steps.append(_add(grant, key))
         return Changes(tuple(rates), tuple(steps))
-
-    def note_use(self, now: float, sent: Mapping[Direction, Mapping[ClassId, int]]) -> None:
-        """Bytes that each class has sent since it was made: a lease whose class sent more than before is in use."""
-        for grant in self.grants.values():
-            if isinstance(grant.method, Shaped):
-                octets = sent.get(grant.account.direction, {}).get(grant.method.classid, grant.octets)
-                if octets != grant.octets:
-                    grant.octets, grant.used = octets, now
 
     def take_back(self, now: float) -> Changes:
         """The leases that nobody has used for IDLE_AFTER."""
@@ -200,7 +195,8 @@ class Book:
         holders = {terms.subscriber(key.family, key.address) for key in grant.keys}
         if {holder.key for holder in holders} != {account.subscriber}:
             return None  # an address has gone to somebody else
-        return terms.rate(holders.pop(), account.flow_class, account.direction)
+        grant.holder = holders.pop()
+        return terms.rate(grant.holder, account.flow_class, account.direction)
 
     def _free(self, terms: Terms, direction: Direction) -> deque[ClassId]:
         taken = self._taken[direction]

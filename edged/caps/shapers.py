@@ -13,20 +13,19 @@ from edged.config.gateway import Gateway
 from edged.interfaces import is_wildcard
 from edged.policies.caps import Caps
 from edged.queueing.observed import ForeignRoot, ObservedDevice, OurRoot, TrafficCapabilities
-from edged.queueing.tree import ClassId, Lease, Rate, Shaper, Tree, best_leaf
+from edged.queueing.tree import ClassId, Lease, Rate, Shaper, Tree, best_leaf, pool_classes
 from edged.ruleset.nodes import Direction
 
 
 class Way(NamedTuple):
-    """One direction: the trees of its devices that are there, all with the same pool, and why there are none where that is so."""
+    """One direction: the trees of its devices that are there, and why there are none where that is so.
+
+    `pool` is the classes that can be leased, the same on every device. It stays while a device is away, so leases do too.
+    """
 
     shapers: tuple[Shaper, ...] = ()
     why_policed: str = ""
-
-    @property
-    def pool(self) -> tuple[ClassId, ...]:
-        """The classes that can be leased."""
-        return self.shapers[0].classes if self.shapers else ()
+    pool: tuple[ClassId, ...] = ()
 
     def trees(self, leases: Iterable[Lease]) -> tuple[Tree, ...]:
         """The trees with these leases, the same on every device."""
@@ -84,7 +83,8 @@ def _way(
         if isinstance(root, ForeignRoot) and name not in caps.replace_qdiscs:
             return Way((), str(root))
     leaf = best_leaf(able.leaves, caps.pool)
-    return Way(tuple(Shaper(name, line(name), caps.pool, leaf) for name in names if name in observed))
+    shapers = tuple(Shaper(name, line(name), caps.pool, leaf) for name in names if name in observed)
+    return Way(shapers, pool=pool_classes(caps.pool))
 
 
 def _leases(shaper: Shaper, root: object) -> tuple[Lease, ...]:

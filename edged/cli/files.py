@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edged.cli.options import DEFAULT_CONFIG
-from edged.config.named import named_path
+from edged.config.named import named_path, named_socket
 from edged.config.problem import InvalidConfiguration, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edged.control.client import ControlClient
     from edged.loader import Configuration
 
@@ -36,16 +38,16 @@ def control_client(path: Path, socket: Path | None) -> ControlClient:
     """The daemon that the options point at. Raises InvalidConfiguration where there is no such file."""
     from edged.control.client import ControlClient
 
-    return ControlClient(socket or _named_path(path, "control") or DEFAULT_SOCKET)
+    return ControlClient(socket or _named(path, named_socket) or DEFAULT_SOCKET)
 
 
 def named_state(path: Path) -> Path:
     """The state folder that edged.yaml names. Raises InvalidConfiguration where there is no such file."""
-    return _named_path(path, "state") or DEFAULT_STATE
+    return _named(path, lambda content: named_path(content, "state")) or DEFAULT_STATE
 
 
-def _named_path(path: Path, key: str) -> Path | None:
-    """The path under a key at the top of edged.yaml; None where the file does not say, or may not be read.
+def _named(path: Path, find: Callable[[bytes], str | None]) -> Path | None:
+    """The path that `find` finds in edged.yaml; None where the file does not say, or may not be read.
 
     Nothing is validated: the daemon runs on while its files are broken, and must still be told things.
     """
@@ -58,5 +60,5 @@ def _named_path(path: Path, key: str) -> Path | None:
         raise InvalidConfiguration((Problem(str(path), 1, 1, "", hint),)) from None
     except OSError:
         return None  # whoever may use the socket need not be one who may read the files
-    named = named_path(content, key)
+    named = find(content)
     return None if named is None else path.absolute().parent / named

@@ -6,15 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from edged.config.control import Control, ControlValue
 from edged.config.marks import Marks
 from edged.config.metrics import Metrics
-from edged.config.scalars import InterfaceName, OptionalPath, PathValue, PrefixList, refuse, unexpected
+from edged.config.scalars import InterfaceName, OptionalPath, PathValue, PrefixList, unexpected
 from edged.config.section import Section
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-_LONGEST_SOCKET_PATH = 107  # unix(7): sun_path has 108 bytes, the ending NUL included
 
 
 class PoolName(StrEnum):
@@ -32,13 +32,6 @@ def _name(value: Any) -> str:  # noqa: ANN401  whatever YAML held
             "a name of letters, digits, '.', '_' and '-', such as gw1", value, "quote it" if isinstance(value, int) else ""
         )
     return value
-
-
-def _socket_path(path: Path) -> Path:
-    length = len(str(path).encode(errors="surrogateescape"))
-    if length > _LONGEST_SOCKET_PATH:
-        raise refuse(f"the path has {length} bytes; that of a unix socket has at most {_LONGEST_SOCKET_PATH}")
-    return path
 
 
 class Gateway(Section):
@@ -80,7 +73,5 @@ class EdgedFile(Section):
     never_block: PrefixList = Field((), description="far ends of which no packet is ever dropped: management, monitoring, peers")
     marks: Marks = Field(default_factory=Marks, description="which bits of the conntrack and packet mark are edged's")
     metrics: Metrics = Field(default_factory=Metrics, description="the metrics page")
-    control: Annotated[PathValue, AfterValidator(_socket_path)] = Field(
-        Path("/run/edged/control.sock"), description="the socket on which the daemon takes commands"
-    )
+    control: ControlValue = Field(default_factory=Control, description="the socket on which the daemon takes commands")
     state: PathValue = Field(Path("/var/lib/edged"), description="the folder of what outlives a restart")

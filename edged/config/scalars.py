@@ -27,6 +27,7 @@ __all__ = [
     "PrefixList",
     "PrefixValue",
     "Text",
+    "read_path",
     "refuse",
     "unexpected",
 ]
@@ -166,7 +167,8 @@ def _text(value: Any) -> str:  # noqa: ANN401
     return text
 
 
-def _path(value: Any, info: ValidationInfo) -> Path:  # noqa: ANN401
+def read_path(value: Any, info: ValidationInfo) -> Path:  # noqa: ANN401
+    """A path of the files, relative to edged.yaml's folder; raises PydanticCustomError."""
     if not isinstance(value, str | Path) or value == "":
         raise unexpected("a path", value)
     if not str(value).isprintable():
@@ -214,5 +216,5 @@ Moment = Annotated[
 ]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200})]
 _PATH_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})
-PathValue = Annotated[Path, PlainValidator(_path), _PATH_SCHEMA]
-OptionalPath = Annotated[Path | None, PlainValidator(_path), _PATH_SCHEMA]
+PathValue = Annotated[Path, PlainValidator(read_path), _PATH_SCHEMA]
+OptionalPath = Annotated[Path | None, PlainValidator(read_path), _PATH_SCHEMA]

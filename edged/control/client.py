@@ -136,7 +136,7 @@ def _unreachable(path: Path, error: OSError, method: str) -> Unreachable:
             "`edged plan` looks at the kernel without it."
         )
     if isinstance(error, PermissionError):
-        return Unreachable(f"no permission to use {path}: sudo, or, to look only, be in its group: sudo usermod -aG edged NAME")
+        return Unreachable(f"no permission to reach {path}: look at the folders that it is in, or sudo")
     if isinstance(error, TimeoutError):
         unknown = "" if method == "GET" else " Whether it did what was asked is not known: see `edged status`."
         return Unreachable(f"the daemon on {path} does not answer in time.{unknown} Its log: journalctl -u edged")

@@ -15,7 +15,7 @@ _BACKLOG = 1024  # beyond it the kernel turns connections away (EAGAIN) until so
 
 
 def listen(path: Path) -> socket.socket:
-    """The control socket, bound; one that a dead daemon left is replaced.
+    """The control socket, bound, for every user to connect to; one that a dead daemon left is replaced.
 
     Raises Refused where a daemon answers on it, EdgedError where it cannot be made.
     """
@@ -23,9 +23,8 @@ def listen(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_stale(path)
-        os.fchmod(made.fileno(), 0o660)  # before it has a name: at no moment may others connect
         made.bind(os.fspath(path))
-        path.chmod(0o660)  # the umask took from what it was made with
+        path.chmod(0o666)  # whoever connects is told by the kernel, and refused with a word
         made.listen(_BACKLOG)
         made.setblocking(False)  # noqa: FBT003  positional only
     except OSError as error:

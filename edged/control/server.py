@@ -1,17 +1,14 @@
 """The daemon's end of the control socket: HTTP and JSON on a unix socket.
 
-Who may open the socket (mode 0660) may read. Who may change something is told by the kernel, not by the peer (SO_PEERCRED):
-root, or the user the daemon runs as. Each change leaves a line in the log with who asked for it and what came of it.
+Strangers do not come as far as this (`door`). Of the others the kernel says who may do what (`peer`, `rights`): readers get the
+status, which tells of nobody's traffic; the rest is for operators. Each change leaves a line in the log with who asked for it
+and what came of it.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -23,13 +20,14 @@ from edged.addresses import Address
 from edged.config.problem import InvalidConfiguration
 from edged.control.asked import Apply, Unreadable, read_apply, read_reload
 from edged.control.messages import Asked, Changes, Confirmed, Failure, Standing, Status, Top, TornDown
+from edged.control.peer import Peer, peer_of
+from edged.control.rights import Rights, Role
 from edged.errors import EdgedError, ExitCode, Refused, TableHeld
 from edged.lockout.farend import Login
 from edged.reception import Reception
 
 _log = logging.getLogger(__name__)
 
-_UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
 _LARGEST_REQUEST = 64 * 1024
 _LIMIT_DIGITS = 9
 
@@ -76,19 +74,17 @@ class Service(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The process at the other end, as the kernel names it."""
+def application(service: Service, rights: Callable[[], Rights], reception: Reception) -> web.Application:
+    """The service as an aiohttp application, behind the reception of its connections; `rights` are asked at each request."""
 
-    pid: int
-    uid: int
-
-    def __str__(self) -> str:
-        return f"uid {self.uid}, pid {self.pid}"
-
-
-def application(service: Service, reception: Reception) -> web.Application:
-    """The service as an aiohttp application, behind the reception of its connections."""
+    def operator(request: web.Request, action: str) -> Peer:
+        """The peer, who may do what is asked. Raises HTTPForbidden."""
+        peer, present = _peer(request), rights()
+        role = present.role(peer)
+        if role is not Role.OPERATOR:
+            _log.warning("control: %s refused (%s)", action, peer)
+            raise web.HTTPForbidden(text=present.refusal(role))
+        return peer
 
     async def apply(request: web.Request) -> Answer:
         return await service.apply(read_apply(await _body(request)))
@@ -100,11 +96,13 @@ def application(service: Service, reception: Reception) -> web.Application:
         return web.json_response(await service.status())
 
     async def top(request: web.Request) -> web.Response:
+        operator(request, "top")
         return web.json_response(await service.top(_limit(request)))
 
     async def blocklist_test(request: web.Request) -> web.Response:
+        peer = operator(request, "blocklist test")
         answer = await service.blocklist_test(_address(await _body(request)))
-        _log.info("control: blocklist test (%s)", _peer(request))  # without the address: semantics BL-10
+        _log.info("control: blocklist test (%s)", peer)  # without the address: semantics BL-10
         return web.json_response(answer)
 
     changes: dict[str, Callable[[web.Request], Awaitable[Answer]]] = {
@@ -120,19 +118,18 @@ def application(service: Service, reception: Reception) -> web.Application:
     app.router.add_get("/v1/top", top)
     app.router.add_post("/v1/blocklist/test", blocklist_test)
     for name, change in changes.items():
-        app.router.add_post(f"/v1/{name}", _audited(name, change))
+        app.router.add_post(f"/v1/{name}", _audited(name, change, operator))
     reception.guard(app)
     return app
 
 
-def _audited(action: str, change: Callable[[web.Request], Awaitable[Answer]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _audited(
+    action: str, change: Callable[[web.Request], Awaitable[Answer]], operator: Callable[[web.Request, str], Peer]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The change, for those who may, with a line in the log about who asked and what came of it."""
 
     async def handle(request: web.Request) -> web.Response:
-        peer = _peer(request)
-        if peer.uid not in {0, os.geteuid()}:
-            _log.warning("control: %s refused (%s)", action, peer)
-            raise web.HTTPForbidden(text=f"{action} is for root and the daemon's own user; you may read the status. Try sudo.")
+        peer = operator(request, action)
         try:
             answer = await change(request)
         except EdgedError as error:
@@ -160,7 +157,7 @@ async def _failures(request: web.Request, handler: Handler) -> web.StreamRespons
     except Unreadable as unreadable:
         return _failed(HTTPStatus.BAD_REQUEST, str(unreadable), ExitCode.USAGE)
     except web.HTTPForbidden as forbidden:
-        return _failed(HTTPStatus.FORBIDDEN, forbidden.text or "", ExitCode.REFUSED)
+        return _failed(HTTPStatus.FORBIDDEN, forbidden.text or "", ExitCode.UNREACHABLE)
     except web.HTTPException as error:
         return _failed(HTTPStatus(error.status), error.text or error.reason, ExitCode.USAGE)
     except Exception:  # noqa: BLE001  edged's own fault must not end the daemon
@@ -178,8 +175,7 @@ def _peer(request: web.Request) -> Peer:
     connection = request.get_extra_info("socket")
     if connection is None:
         raise web.HTTPForbidden(text="the connection is gone")
-    pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return Peer(pid, uid)
+    return peer_of(connection)
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

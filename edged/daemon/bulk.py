@@ -1,4 +1,7 @@
-"""Finds the flows that last: those that moved enough for `bulk`, and have kept its rate for as long as it asks for."""
+"""Looks after the marks of flows: finds those that last, and has the rules judge anew who is heavy under another configuration.
+
+A flow lasts that moved enough for `bulk`, and has kept its rate for as long as it asks for.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,17 @@ from edged.caps.lasting import Lasting
 from edged.caps.terms import BulkTerms
 from edged.clock import Clock
 from edged.configuration import Configuration
-from edged.daemon.capper import caps_in_force
+from edged.daemon.capper import caps_in_force, caps_of
 from edged.errors import KernelError
 from edged.kernel.flows import Flows
 from edged.marks import FlowClass, MarkFields, in_field
+from edged.policies.capping import CAPPED
 
 _log = logging.getLogger(__name__)
 
 
 class BulkWatch:
-    """Measures the flows that the rules noted as large; for one thread.
+    """Measures the flows of no class that the rules noted as heavy; for one thread.
 
     `trouble` says why it cannot; `found` is how many have become bulk.
     """
@@ -34,25 +38,36 @@ class BulkWatch:
 
     def sample(self, configuration: Configuration | None) -> None:
         """Measure once, and mark what has become bulk. Raises nothing: what is not found is not slowed."""
-        if configuration is not self._configuration:
-            self._configuration, self._terms = configuration, _terms(configuration)
-        if configuration is None or self._terms is None:
-            self._lasting = Lasting()
-            return
         try:
-            self._sample(configuration.site().marks, self._terms)
+            if configuration is not self._configuration:
+                self._take(configuration)
+            if configuration is None or self._terms is None:
+                self._lasting = Lasting()
+            else:
+                self._sample(configuration.site().marks, self._terms)
         except (KernelError, OSError) as error:
             if str(error) != self.trouble:
-                _log.error("bulk transfers are not found: %s", error)
+                _log.error("the marks of flows are not looked after, and bulk transfers not found: %s", error)
             self.trouble = str(error)
         else:
             self.trouble = ""
 
+    def _take(self, configuration: Configuration | None) -> None:
+        """Another configuration is in force: that a flow of a class is heavy was said by the former one's volumes and guards."""
+        self._terms = _terms(configuration)
+        if configuration is not None and caps_of(configuration) is not None:
+            marks = configuration.site().marks
+            for each in CAPPED:
+                heavy = marks.heavy | in_field(marks.flow_class, each)
+                self._flows.mark(self._flows.marked(marks.class_and_weight, heavy), marks.heavy, 0)
+        self._configuration = configuration
+
     def _sample(self, marks: MarkFields, terms: BulkTerms) -> None:
-        large = self._flows.marked(marks.flow_class, in_field(marks.flow_class, FlowClass.LARGE))
+        large = self._flows.marked(marks.class_and_weight, marks.heavy)
         found = self._lasting.sample(self._clock.boottime(), large, terms.wanted)
         if found:
-            self._flows.mark(found, marks.flow_class, in_field(marks.flow_class, FlowClass.BULK))
+            # the rules ask anew what makes it heavy: of its subscriber's plan, and whether its far end may be slowed
+            self._flows.mark(found, marks.class_and_weight, in_field(marks.flow_class, FlowClass.BULK))
             self.found += len(found)
 
 

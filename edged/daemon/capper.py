@@ -9,18 +9,19 @@ whole.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from edged.addresses import Family
-from edged.caps.book import Book, Changes, Grant, Shaped
+from edged.caps.book import Book, Changes, Shaped
 from edged.caps.shapers import devices
 from edged.caps.terms import Terms
 from edged.clock import Clock
 from edged.config.gateway import Gateway
-from edged.daemon.capstate import CapState, Use
+from edged.daemon.capstate import CapState
 from edged.daemon.strangers import Strangers
-from edged.daemon.trees import Pools, Trees, Work
+from edged.daemon.trees import Pools, Trees
+from edged.daemon.usage import Usage
 from edged.errors import EdgedError, KernelError
 from edged.interfaces import is_wildcard
 from edged.kernel.leases import Leases
@@ -30,7 +31,7 @@ from edged.policies.base import Mode
 from edged.policies.capping import CAPPED
 from edged.policies.caps import Caps
 from edged.queueing.leases import LEASE_SECONDS, CapSets, LeaseStep, RemoveBucket, RemoveLease, RemovePolice
-from edged.queueing.tree import ClassId, Lease, Rate
+from edged.queueing.tree import Lease, Rate
 from edged.ruleset.nodes import Direction
 
 _log = logging.getLogger(__name__)
@@ -54,8 +55,7 @@ class Capper:
         self._book = Book()
         self._whole: Pools = {}  # whose classes there were at the last look
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
-        self._sent: dict[Direction, dict[ClassId, Work]] = {}
-        self._sent_at = 0.0
+        self._usage = Usage()
 
     @property
     def is_building(self) -> bool:
@@ -82,7 +82,7 @@ class Capper:
         self._clear()
         self._terms, self._configuration = None, None
         devices = self._trees.release()
-        self.state = CapState(able=self.state.able)
+        self.state = CapState(able=self.state.able, shaped=self.state.shaped)
         return devices
 
     def end(self) -> None:
@@ -105,7 +105,7 @@ class Capper:
             self._carry_out(self._book.give(now, replace(self._terms, pools=self._trees.whole_pools), heavy))
         if now >= self._use_at:
             self._use_at = now + USE_SECONDS
-            self._look_after_use(self._terms, now)
+            self._look_after_use(now)
         if now >= self._renew_at:
             self._renew_at = now + RENEW_SECONDS
             self._carry_out(self._book.renew())
@@ -159,37 +159,12 @@ class Capper:
         self._whole = self._trees.whole_pools
         self._carry_out(self._book.give_up_buckets(came))
 
-    def _look_after_use(self, terms: Terms, now: float) -> None:
+    def _look_after_use(self, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""
-        sent = self._trees.work()
-        octets = {direction: {classid: work.octets for classid, work in each.items()} for direction, each in sent.items()}
-        self._book.note_use(now, octets)
+        looked = self._usage.look(now, self._trees.work(), self._book.grants.values())
         self._carry_out(self._book.take_back(now))
-        before, seconds = self._sent, now - self._sent_at
-        self._sent, self._sent_at = sent, now
-        uses = tuple(self._use(terms, grant, before, seconds) for grant in self._book.grants.values())
-        self.state = replace(self.state, capped=self._book.count, uses=uses)
-
-    def _use(self, terms: Terms, grant: Grant, before: Mapping[Direction, Mapping[ClassId, Work]], seconds: float) -> Use:
-        """The lease, and what its class did in that time."""
-        account, key = grant.account, next(iter(grant.keys))
-        subscriber = terms.subscriber(key.family, key.address)
-        rate = dropped = None
-        if isinstance(grant.method, Shaped):
-            now, then = (each.get(account.direction, {}).get(grant.method.classid) for each in (self._sent, before))
-            if now is not None and then is not None:
-                rate = max(0, now.octets - then.octets) * 8 / seconds  # below 0: the class was made anew
-                dropped = max(0, now.drops - then.drops) / seconds
-        return Use(
-            subscriber.id or str(subscriber.key),
-            subscriber.plan,
-            account.flow_class,
-            account.direction,
-            type(grant.method),
-            grant.rate.bits,
-            rate,
-            dropped,
-        )
+        uses = tuple(use for grant, use in looked if grant.account in self._book.grants)
+        self.state = replace(self.state, capped=self._book.count, uses=uses, shaped=dict(self._usage.shaped))
 
     def _carry_out(self, changes: Changes) -> None:
         """In this order a packet never meets a class that has not its rate yet."""

@@ -61,7 +61,7 @@ def queueing_features(able: TrafficCapabilities | None) -> Mapping[str, bool]:
     """What this kernel has for queueing, by name; nothing where nobody asked it, as without caps."""
     if able is None:
         return {}
-    return {"htb": able.htb, **{leaf.value: leaf in able.leaves for leaf in Leaf if leaf is not Leaf.PFIFO}}
+    return {"htb": able.htb, **{leaf.value: leaf in able.leaves for leaf in (Leaf.CAKE, Leaf.FQ_CODEL)}}
 
 
 def caps_status(configuration: Configuration, view: CapsView) -> CapsStatus | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edged.caps.book import Method
 from edged.marks import FlowClass
@@ -11,8 +12,7 @@ from edged.queueing.observed import TrafficCapabilities
 from edged.ruleset.nodes import Direction
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A lease, for `edged top`; `subscriber` is an id, or the prefix of one without a row.
 
     `cap` and `rate` are in bits a second, `dropped` in packets a second; None: not counted, as of whoever is policed.
@@ -39,4 +39,5 @@ class CapState:
     leased: Mapping[Direction, int] = field(default_factory=dict)  # classes of the pool
     capped: Mapping[tuple[FlowClass, type[Method]], int] = field(default_factory=dict)
     uses: tuple[Use, ...] = ()
+    shaped: Mapping[tuple[FlowClass, Direction], int] = field(default_factory=dict)  # bytes that leased classes sent, so far
     trouble: str = ""

@@ -31,8 +31,8 @@ def set_up(environment: Mapping[str, str]) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # changes have an audit line of their own
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a peer that speaks no HTTP is not for the log
+    # it repeats what a peer sent; requests that are none are answered, and changes have an audit line of their own
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL + 1)
 
 
 def _is_journal(stream: str) -> bool:

@@ -14,9 +14,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,7 +106,7 @@ class _Daemon:
         state = StateFolder(state_folder(self.path), self.clock)
         choice = choose(self.load, state)
         async with AsyncExitStack() as opened:
-            control = opened.enter_context(_control_socket(choice.named.edged.control))
+            control = opened.enter_context(_control_socket(choice.named.edged.control.path))
             await self._open_kernel(opened)
             self.list_store = ListStore(state.path)
             self.lifelines = Lifelines(self.clock)
@@ -135,7 +135,7 @@ class _Daemon:
             )
             self.surroundings.refresh()
             self.watch.on_bypass = self.surroundings.look
-            answering = await opened.enter_async_context(self._served(control, choice.named))
+            answering = await self._serve(opened, control, choice.named)
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)
@@ -206,41 +206,28 @@ class _Daemon:
         for warning in _lock_warnings(self.capabilities.lock, self.systemd):
             _log.warning("%s", warning)
 
-    @asynccontextmanager
-    async def _served(self, control: socket.socket, first: Configuration) -> AsyncIterator[Coroutine[None, None, None]]:
-        """Metrics, and what takes in connections to the control socket. Raises EdgedError where no metrics can be served."""
-        from aiohttp import web  # noqa: PLC0415  0.3 s of imports that the policy does not wait for
+    async def _serve(self, opened: AsyncExitStack, control: socket.socket, first: Configuration) -> Coroutine[None, None, None]:
+        """Metrics, for as long as the stack is open, and what takes in connections to the control socket.
 
-        from edged.control.server import application  # noqa: PLC0415
-        from edged.daemon.service import ControlService, figures  # noqa: PLC0415
-        from edged.metrics.gate import GateKeeper  # noqa: PLC0415
-        from edged.metrics.page import application as page  # noqa: PLC0415
-        from edged.metrics.server import serve  # noqa: PLC0415
-        from edged.reception import Reception  # noqa: PLC0415
+        Raises EdgedError where the metrics' address cannot be used.
+        """
+        from edged.daemon.service import ControlService, figures  # noqa: PLC0415  0.3 s that the policy does not wait for
+        from edged.daemon.serving import served  # noqa: PLC0415
 
         def view() -> View:
             return self.view(self.totals.read())
 
-        keeper = GateKeeper(lambda: self.changes.record.configuration.edged.metrics)
-        self.metrics_degraded = lambda: keeper.degraded
-        shown = page(lambda: figures(view(), self.capabilities, self.totals.errors))
-        end_metrics = serve(first.edged.metrics.listen, shown, keeper)
-        reception = Reception("control", control)
-        runner = web.AppRunner(
-            application(
-                ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines), reception
-            ),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=5,
+        serving = await opened.enter_async_context(
+            served(
+                control,
+                ControlService(self.changes, view, self.list_store.key, self.sources, self.caps, self.lifelines),
+                lambda: figures(view(), self.capabilities, self.totals.errors),
+                first,
+                lambda: self.changes.record.configuration,
+            )
         )
-        await runner.setup()
-        assert runner.server is not None  # noqa: S101  it is set up
-        try:
-            yield reception.run(runner.server)
-        finally:
-            await runner.cleanup()
-            await asyncio.to_thread(end_metrics)
+        self.metrics_degraded = lambda: serving.metrics.degraded
+        return serving.answering
 
     async def _reload_at(self, asked: asyncio.Event) -> None:
         """Reload at each SIGHUP; nobody waits for the answer but the log."""

@@ -34,7 +34,7 @@ def restart_needed(first: Configuration, present: Configuration) -> tuple[str, .
     before, after = first.edged, present.edged
     settings = (
         ("metrics.listen", before.metrics.listen, after.metrics.listen),
-        ("control", before.control, after.control),
+        ("control", before.control.path, after.control.path),
         ("state", before.state, after.state),
     )
     return tuple(

@@ -14,7 +14,7 @@ from edged.daemon.treedrift import LeftTrees, TreeDrift
 from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
 from edged.policies.caps import Caps
-from edged.queueing.diff import diff
+from edged.queueing.diff import change, diff
 from edged.queueing.observed import TrafficCapabilities
 from edged.queueing.plan import Addition, ChangeClass
 from edged.queueing.tree import ClassId, Lease, Rate, Tree
@@ -105,11 +105,10 @@ class Trees:
 
     def change(self, states: Iterable[ClassState]) -> bool:
         """Give classes their states on the devices whose trees are whole; False where one is no more, and it is time to look."""
-        by_device: dict[str, list[ChangeClass]] = {}
+        by_device: dict[str, list[Addition]] = {}
         for each in states:
             for shaper in self.ways[each.direction].shapers:
-                step = ChangeClass(shaper.device, each.classid, shaper.rate(each.state))
-                by_device.setdefault(shaper.device, []).append(step)
+                by_device.setdefault(shaper.device, []).extend(change(shaper, each.classid, each.state))
         gone = set()
         for device in by_device.keys() & self._made:
             try:

@@ -33,7 +33,7 @@ def qdiscs(able: TrafficCapabilities, caps: Caps | None) -> Iterator[Finding]:
     for leaf, purpose in _LEAVES.items():
         if leaf in able.leaves:
             yield Finding(_AREA, leaf.value, Grade.OK, "works", purpose)
-        elif best is Leaf.PFIFO and able.htb and caps is not None and caps.pool <= leaf.most:
+        elif best is Leaf.BFIFO and able.htb and caps is not None and caps.pool <= leaf.most:
             instead = "the heavy flows of one subscriber and class share one plain queue, and delay each other"
             yield Finding(_AREA, leaf.value, Grade.WARN, "not there", purpose, instead)
         else:

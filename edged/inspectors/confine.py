@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 
-from edged.privileges import NOBODY, NotGivenUp, gain_nothing, keep_capabilities, prctl, status
+from edged.privileges import NOBODY, NotGivenUp, bound, gain_nothing, keep_capabilities, prctl, status
 
 _PR_SET_KEEPCAPS = 8  # linux/prctl.h
 _NET_ADMIN = 1 << 12  # linux/capability.h
@@ -17,16 +17,8 @@ _NET_ADMIN = 1 << 12  # linux/capability.h
 
 def confine(memory: int) -> None:
     """Leaves this process CAP_NET_ADMIN alone and `memory` bytes of address space, for good. Raises NotGivenUp."""
-    bounds = {
-        resource.RLIMIT_AS: memory,
-        resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_CORE: 0,
-    }
+    bound({resource.RLIMIT_AS: memory, resource.RLIMIT_NPROC: 0, resource.RLIMIT_CORE: 0})
     try:
-        for kind, bound in bounds.items():
-            _, hard = resource.getrlimit(kind)
-            lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-            resource.setrlimit(kind, (lower, lower))
         gain_nothing()
         if os.geteuid() == 0:
             prctl(_PR_SET_KEEPCAPS, 1)  # capabilities(7): else the permitted set is cleared with root's last user id

@@ -49,7 +49,7 @@ class Service:
         self._words = board.words
         self._control = control
         self._inspector = inspector
-        self._kept = ~(marks.inspected | marks.flow_class)
+        self._kept = ~(marks.inspected | marks.class_and_weight)
         self._answers = {traffic_class: marks.answered(0, each) for traffic_class, each in _FLOW_CLASSES.items()}
         self._waits = select.poll()
         for each in (queue.socket, control):

@@ -34,6 +34,8 @@ _OBJECT_LIMIT = 4
 _LIMIT_RATE, _LIMIT_UNIT, _LIMIT_BURST, _LIMIT_TYPE, _LIMIT_FLAGS = 1, 2, 3, 4, 5
 _LIMIT_BYTES, _LIMIT_OVER = 1, 1  # NFT_LIMIT_PKT_BYTES, NFT_LIMIT_F_INV
 _NEW = uapi.NLM_F_CREATE | uapi.NLM_F_EXCL
+_ELEMENT = struct.Struct("=HHHHHH")  # the headers, length and type, of an element, the key in it and the value in that
+_KIND = 0x3FFF  # without the flag of nested ones, which the kernel may set or not
 _LONGEST_ELEMENT = 256  # a key of 16 bytes and a bucket's name of 128, with their headers
 _AT_ONCE = MESSAGE_LIMIT // _LONGEST_ELEMENT
 
@@ -73,10 +75,33 @@ def request_buckets(table: str) -> bytes:
 
 def decode_keys(lists: Iterable[bytes]) -> frozenset[int]:
     """The keys in dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS)."""
-    # each of those who are policed is in there ten times a second: what else an element tells is not parsed
-    elements = (element for payload in lists for _, element in each(payload))
-    keys = (next((value for kind, value in each(element) if kind == ElemAttr.KEY), b"") for element in elements)
-    return frozenset(number(parse(key).get(uapi.DATA_VALUE)) for key in keys)
+    # each of those who are policed is in there ten times a second, and the kernel writes all elements of a set alike
+    found: set[int] = set()
+    for payload in lists:
+        keys = _keys_in_rows(payload)
+        found.update(map(number, keys) if keys is not None else _keys_one_by_one(payload))
+    return frozenset(found)
+
+
+def _keys_in_rows(payload: bytes) -> list[bytes] | None:
+    """The keys of elements that all begin alike and are of one length; None where they are not."""
+    if len(payload) < _ELEMENT.size:
+        return None
+    size, _, _, kind, length, inside = _ELEMENT.unpack_from(payload)
+    if (kind & _KIND, inside & _KIND) != (ElemAttr.KEY, uapi.DATA_VALUE) or size % 4 or not 4 < length <= size - 8:
+        return None
+    if len(payload) % size:
+        return None
+    rows = struct.Struct(f"{_ELEMENT.size}s{length - 4}s{size - _ELEMENT.size - length + 4}x")
+    head = payload[: _ELEMENT.size]
+    keys = [key for start, key in rows.iter_unpack(payload) if start == head]
+    return keys if len(keys) * size == len(payload) else None
+
+
+def _keys_one_by_one(payload: bytes) -> Iterator[int]:
+    for _, element in each(payload):
+        key = next((value for kind, value in each(element) if kind == ElemAttr.KEY), b"")
+        yield number(parse(key).get(uapi.DATA_VALUE))
 
 
 def decode_leases(lists: Iterable[bytes]) -> tuple[LeasedKey, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from edged.errors import KernelError
@@ -39,7 +40,7 @@ from edged.queueing.observed import (
     TrafficCapabilities,
 )
 from edged.queueing.plan import Step, describe
-from edged.queueing.tree import PFIFO_PACKETS, ROOT, ClassId, Leaf, Rate, leaf_handle
+from edged.queueing.tree import ROOT, ClassId, Leaf, Rate, leaf_handle
 
 
 class TrafficControl(Protocol):
@@ -83,7 +84,7 @@ class LinuxTrafficControl:
 
     def capabilities(self) -> TrafficCapabilities:
         """Probe; changes nothing, and may load modules as the real qdisc would. Raises KernelError."""
-        leaves = {Leaf.PFIFO, *(leaf for leaf in (Leaf.CAKE, Leaf.FQ_CODEL) if self._has(leaf.value))}
+        leaves = {Leaf.BFIFO, *(leaf for leaf in (Leaf.CAKE, Leaf.FQ_CODEL) if self._has(leaf.value))}
         return TrafficCapabilities(self._has("htb"), frozenset(leaves))
 
     def observe(self) -> tuple[ObservedDevice, ...]:
@@ -143,7 +144,7 @@ class LinuxTrafficControl:
             return ForeignRoot(device, root.kind)
         classes = map(decode_class, self._route.dump(GETTCLASS, of_root(root.ifindex)))
         found = (_observed(each, leaves.get((root.ifindex, each.leaf))) for each in classes if each is not None)
-        return OurRoot(tuple(sorted(found, key=lambda each: each.classid)))
+        return OurRoot(tuple(sorted(found, key=lambda each: each.classid.handle)))
 
 
 def no_such_device(step: Step) -> KernelError:
@@ -152,13 +153,15 @@ def no_such_device(step: Step) -> KernelError:
     return KernelError(f"{label}: there is no such device; nothing was changed", errno=errno.ENODEV, label=label)
 
 
-def _observed(found: Class, leaf: Qdisc | None) -> ObservedClass:
+@lru_cache(maxsize=1 << 15)
+def _observed(found: Class, kept: Qdisc | None) -> ObservedClass:
     """Without a qdisc at its handle the leaf is HTB's own, which no dump shows."""
-    kind = None if leaf is None else _leaf(ClassId.of(found.handle), leaf)
-    return ObservedClass(ClassId.of(found.handle), Rate(found.rate * 8), Rate(found.ceil * 8), kind)
+    classid = ClassId.of(found.handle)
+    leaf = None if kept is None else _leaf(classid, kept)
+    limit = fifo_limit(kept.options) if kept is not None and leaf is Leaf.BFIFO else None
+    return ObservedClass(classid, Rate(found.rate * 8), Rate(found.ceil * 8), leaf, limit or 0)
 
 
 def _leaf(classid: ClassId, leaf: Qdisc) -> Leaf | ForeignLeaf:
-    is_short = leaf.kind != Leaf.PFIFO.value or fifo_limit(leaf.options) == PFIFO_PACKETS
-    is_ours = leaf.handle == leaf_handle(classid).handle and is_short
+    is_ours = leaf.handle == leaf_handle(classid).handle
     return next((each for each in Leaf if is_ours and each.value == leaf.kind), ForeignLeaf(leaf.kind))

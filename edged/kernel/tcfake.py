@@ -44,6 +44,7 @@ class FakeClass:
     rate: Rate
     leaf: Leaf | None
     use: ClassUse
+    limit: int = 0
 
 
 @dataclass(slots=True)
@@ -133,12 +134,12 @@ class FakeTrafficControl:
         match step:
             case ChangeClass(_, _, rate):
                 found.rate = rate
-            case AddLeaf(_, _, leaf):
-                return self._graft(found, leaf)
+            case AddLeaf(_, _, leaf, limit):
+                return self._graft(found, leaf, limit)
             case RemoveLeaf() if found.leaf is None:
                 return errno.ENOENT
             case RemoveLeaf():
-                found.leaf = None
+                found.leaf, found.limit = None, 0
             case RemoveClass() if any(each.parent == step.classid for each in classes.values()):
                 return errno.EBUSY
             case RemoveClass():
@@ -147,12 +148,12 @@ class FakeTrafficControl:
                 assert_never(step)
         return 0
 
-    def _graft(self, found: FakeClass, leaf: Leaf) -> int:
+    def _graft(self, found: FakeClass, leaf: Leaf, limit: int) -> int:
         if leaf not in self.leaves:
             return errno.ENOENT
         if found.leaf not in {None, leaf}:
             return errno.EINVAL
-        found.leaf = leaf
+        found.leaf, found.limit = leaf, limit
         return 0
 
 
@@ -161,5 +162,7 @@ def _observed(name: str, device: FakeDevice) -> ObservedDevice:
         return ObservedDevice(name, ForeignRoot(name, device.foreign))
     if device.classes is None:
         return ObservedDevice(name, KernelDefault())
-    classes = (ObservedClass(classid, each.rate, each.rate, each.leaf) for classid, each in sorted(device.classes.items()))
+    classes = (
+        ObservedClass(classid, each.rate, each.rate, each.leaf, each.limit) for classid, each in sorted(device.classes.items())
+    )
     return ObservedDevice(name, OurRoot(tuple(classes)))

@@ -29,7 +29,6 @@ from edged.queueing.tree import (
     DIRECT_PACKETS,
     FQ_CODEL_FLOWS,
     FQ_CODEL_PACKETS,
-    PFIFO_PACKETS,
     ROOT,
     ClassId,
     Leaf,
@@ -110,10 +109,10 @@ def encode(step: Step, index: int) -> Request:
             return Request(NEWTCLASS, create | uapi.NLM_F_EXCL, _tc(index, classid.handle, parent.handle) + _htb_class(rate))
         case ChangeClass(_, classid, rate):
             return Request(NEWTCLASS, 0, _tc(index, classid.handle, 0) + _htb_class(rate))
-        case AddLeaf(_, classid, leaf):
-            return Request(
-                NEWQDISC, create | _NLM_F_REPLACE, _tc(index, leaf_handle(classid).handle, classid.handle) + _leaf(leaf)
-            )
+        case AddLeaf(_, classid, leaf, limit):
+            # where that leaf is there already it is changed in place, with what waits in it (tc_modify_qdisc)
+            where = _tc(index, leaf_handle(classid).handle, classid.handle)
+            return Request(NEWQDISC, create | _NLM_F_REPLACE, where + _leaf(leaf, limit))
         case RemoveLeaf(_, classid):
             return Request(DELQDISC, 0, _tc(index, 0, classid.handle))
         case RemoveClass(_, classid):
@@ -152,7 +151,12 @@ def decode_link(body: bytes | memoryview) -> Link:
 
 
 def decode_qdisc(body: bytes | memoryview) -> Qdisc:
-    """A qdisc."""
+    """A qdisc. What comes behind its options, its statistics, is not looked at."""
+    return _qdisc_in(_up_to_options(body))
+
+
+@lru_cache(maxsize=1 << 15)  # there are thousands of leaves, and hardly any has changed from one look to the next
+def _qdisc_in(body: bytes) -> Qdisc:
     _, index, handle, parent, _ = TCMSG.unpack_from(body)
     fields = parse(body[TCMSG.size :])
     where = None if parent == _TC_H_ROOT else parent
@@ -166,12 +170,17 @@ def htb_default(options: bytes) -> int | None:
 
 
 def fifo_limit(options: bytes) -> int | None:
-    """How many packets a pfifo holds at most; None where the options are not those of one."""
+    """How many bytes a bfifo holds at most; None where the options are not those of one."""
     return _FIFO.unpack(options)[0] if len(options) == _FIFO.size else None
 
 
 def decode_class(body: bytes | memoryview) -> Class | None:
-    """A class; None where it is not one of an HTB."""
+    """A class; None where it is not one of an HTB. What comes behind its options, its statistics, is not looked at."""
+    return _class_in(_up_to_options(body))
+
+
+@lru_cache(maxsize=1 << 15)
+def _class_in(body: bytes) -> Class | None:
     _, _, handle, _, leaf = TCMSG.unpack_from(body)
     options = parse(parse(body[TCMSG.size :]).get(_TCA_OPTIONS, b""))
     parms = options.get(_HTB_PARMS, b"")
@@ -182,6 +191,16 @@ def decode_class(body: bytes | memoryview) -> Class | None:
         if len(options.get(wide, b"")) == 8:
             (rates[position],) = struct.unpack("=Q", options[wide])
     return Class(handle, leaf, rates[0], rates[1])
+
+
+def _up_to_options(body: bytes | memoryview) -> bytes:
+    end = TCMSG.size
+    while end + 4 <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, end)
+        end += max(4, (length + 3) & ~3)
+        if kind & _KIND == _TCA_OPTIONS:
+            break
+    return bytes(body[:end])
 
 
 def decode_use(body: memoryview) -> ClassUse:
@@ -226,14 +245,15 @@ def _htb_class(rate: Rate) -> bytes:
     return text(_TCA_KIND, "htb") + nest(_TCA_OPTIONS, parms, wide)
 
 
-def _leaf(leaf: Leaf) -> bytes:
+@lru_cache(maxsize=4096)
+def _leaf(leaf: Leaf, limit: int) -> bytes:
     match leaf:
         case Leaf.CAKE:
             options = nest(_TCA_OPTIONS, _u32(_CAKE_DIFFSERV_MODE, _CAKE_BESTEFFORT), _u32(_CAKE_MEMORY, CAKE_BYTES))
         case Leaf.FQ_CODEL:
             options = nest(_TCA_OPTIONS, _u32(_FQ_CODEL_LIMIT, FQ_CODEL_PACKETS), _u32(_FQ_CODEL_FLOWS, FQ_CODEL_FLOWS))
-        case Leaf.PFIFO:
-            options = attribute(_TCA_OPTIONS, _FIFO.pack(PFIFO_PACKETS))
+        case Leaf.BFIFO:
+            options = attribute(_TCA_OPTIONS, _FIFO.pack(limit))
         case _:
             assert_never(leaf)
     return text(_TCA_KIND, leaf.value) + options

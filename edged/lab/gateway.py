@@ -37,7 +37,7 @@ class Gateway:
         self.listen = configuration.edged.metrics.listen
         self._host = host
         self._log = folder / "edged.log"
-        self._control = ControlClient(configuration.edged.control)
+        self._control = ControlClient(configuration.edged.control.path)
         self.process = host.popen([sys.executable, "-m", "edged", "run", "-c", configuration.path], self._log)
 
     def wait(self) -> None:

@@ -6,6 +6,7 @@ counter that must count it rose by one packet, and no other moved.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from edged.addresses import Family
+from edged.daemon.capper import USE_SECONDS
+from edged.daemon.caps import TICK_SECONDS
 from edged.lab.attempts import ATTEMPTS, Attempt
 from edged.lab.caps import CappedBytes, CapResult, Held, NotMeasured, cap_in_force, measure
 from edged.lab.clients import Outcome, Seen
@@ -100,6 +103,7 @@ class Lab:
             cap = cap_in_force(self._configuration, self.topology.dynamic, family)
             before = self.gateway.capped()
             transfers = measure(self.topology, self._torrent, family, cap.after)
+            time.sleep(USE_SECONDS + TICK_SECONDS)  # the page's figures may be as old as that
             counted = _rises(before, self.gateway.capped())
         except NotMeasured as why:
             return CapResult(family, why)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edged.addresses import Family
+from edged.apart.reader import parse_apart
 from edged.config.blocklist import ListFormat, ListSource
 from edged.sources.formats import CsvFormat, Format, Plain, SpamhausDrop, parse
 from edged.sources.guards import Limits, Protected, judge
@@ -21,7 +22,9 @@ def read(source: ListSource, path: Path, protected: Sequence[Protected], former:
     show = not source.confidential
     try:
         with _open(path) as file:
-            parsed = parse(_format(source), file, show=show, largest=source.guards.largest)
+            # what a stranger sent is read where nothing can be gained by it; the operator's own files are read here
+            how = parse if source.url is None else parse_apart
+            parsed = how(_format(source), file, show=show, largest=source.guards.largest)
     except OSError as error:
         if source.url is not None and isinstance(error, FileNotFoundError):
             raise ListRefused("it was never fetched; the daemon does that", Reason.UNREADABLE) from error

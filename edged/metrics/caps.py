@@ -10,11 +10,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from edged.daemon.capsreport import METHODS, class_word
 from edged.marks import FlowClass
 from edged.metrics.figures import Figures
-from edged.ruleset.tree import SHAPED
+from edged.policies.capping import CAPPED
+from edged.ruleset.nodes import Direction
 
 
 def capped(figures: Figures) -> Iterator[Metric]:
-    """Who is held, and what was shaped; what was dropped stands with the policies."""
+    """Who is held, and what was shaped; what limits dropped stands with the policies."""
     subscribers = GaugeMetricFamily(
         "edged_capped_subscribers",
         "Subscribers whose heavy flows are held, shaped by a tc class or policed for want of one.",
@@ -24,17 +25,16 @@ def capped(figures: Figures) -> Iterator[Metric]:
         for method, word in METHODS.items():
             subscribers.add_metric([flow_class.label, word], figures.caps.state.capped.get((flow_class, method), 0))
     octets = CounterMetricFamily(
-        "edged_capped_bytes", "Bytes of heavy flows that went into their subscriber's tc class.", labels=["class", "direction"]
+        "edged_capped_bytes", "Bytes of heavy flows that their subscriber's tc class sent.", labels=["class", "direction"]
     )
-    sums: Counter[tuple[str, str]] = Counter()
-    for counter, value in figures.policies.items():
-        if counter.verdict == SHAPED:
-            sums[counter.flow_class, counter.labels[1]] += value.bytes
-    for labels, count in sums.items():
-        octets.add_metric(labels, count)
+    for flow_class in CAPPED:
+        for direction in Direction:
+            shaped = figures.caps.state.shaped.get((flow_class, direction))
+            if shaped is not None or flow_class in figures.held:
+                octets.add_metric([flow_class.label, direction.value], shaped or 0)
     if figures.held:
         yield subscribers
-    if sums:
+    if octets.samples:
         yield octets
 
 

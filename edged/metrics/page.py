@@ -13,13 +13,12 @@ from edged.daemon.totals import over_classes
 from edged.lists.book import Health
 from edged.metrics.caps import capped, inspected, subscribers
 from edged.metrics.figures import Figures
-from edged.ruleset.tree import QUEUED, SHAPED
+from edged.ruleset.tree import QUEUED
 from edged.sources.parsed import Reason
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_PASSES = (SHAPED, QUEUED)
 _POLICY_LABELS = ("policy", "direction", "family", "verdict")
 
 
@@ -116,7 +115,7 @@ def _policies(figures: Figures) -> Iterator[Metric]:
     )
     octets = CounterMetricFamily("edged_policy_bytes", "Their bytes, from the network header on.", labels=_POLICY_LABELS)
     for counter, value in over_classes(figures.policies).items():
-        if counter.verdict in _PASSES:
+        if counter.verdict == QUEUED:
             continue
         labels = counter.labels
         packets.add_metric(labels, value.packets)

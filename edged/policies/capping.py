@@ -1,15 +1,22 @@
 """The rules of caps.
 
-    inspect (forward, after the policies)   the first packets of flows without an answer, to the queues
-    shape (postrouting)                     packet mark says inspected   -> note: the answer goes into the connection's mark
-                                            moved the least of any after -> caps_moved
-    caps_moved                              no class                     -> caps_unclassed: class large, where much was moved
-                                            oifname <access>             -> caps_down -> caps_down_<class> -> .._heavy
-                                            oifname <upstream>           -> caps_up   -> caps_up_<class>   -> .._heavy
+    forward, after the policies   not inspected yet            -> caps_inspect: the first packets of flows, to the queues
+    shape (postrouting)           heavy                        -> caps_heavy
+                                  packet mark says inspected   -> note: the answer goes into the connection's mark
+                                  moved the least of any after -> caps_moved
+    caps_moved                    no class                     -> caps_unclassed: heavy, where much was moved
+                                  oifname <access>             -> caps_moved_down -> caps_down_<class>, by its subscriber's plan
+                                                                                  -> caps_found_down: heavy -> caps_down
+    caps_heavy                    oifname <access>             -> caps_down -> caps_down_<class>_heavy: leases, limits
+                                  packet mark says inspected   -> note
+
+and in the other direction alike. What a flow has moved, whose it is and whether its far end is a never-block one is asked until
+it is found heavy, and then stands in its connection's mark: counting bytes and looking up sets are what costs most. So a heavy
+packet pays for some comparisons and the look-up of its lease, and one of a flow that has moved little for three rules. Whoever
+changes the answers, by another configuration, takes the bit out of the marks (daemon/bulk.py).
 
 A queue's verdict ends its base chain, so the answer is read in a later one. The stack sets a forwarded packet's priority by its
-TOS (ip_forward), so tc's class is given after that. A flow that has moved little pays for two rules of `shape`, whatever it
-is; one without a class for one or two more; a heavy one whose subscriber has a lease for one look-up of an address on top.
+TOS (ip_forward), so tc's class is given after that.
 """
 
 from __future__ import annotations
@@ -17,48 +24,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edged.addresses import Family, Range, merge
-from edged.config.caps import Cap
 from edged.config.gateway import PoolName
 from edged.marks import FlowClass, MarkFields
-from edged.origin import Origin, Places
-from edged.policies.base import FamilySets, Mode, Site, elements, family_sets
-from edged.ruleset.fragment import Fragment
+from edged.origin import Places
+from edged.policies.base import Mode, Site, elements, family_sets
+from edged.policies.heavy import POLICY, Heavy, Held, PlanSets, rule
+from edged.ruleset.fragment import Entry, Fragment, Point
 from edged.ruleset.nodes import (
-    Accept,
-    AddressIn,
     ConntrackState,
-    Continue,
     Direction,
-    Drop,
     FlowBytesAbove,
     FlowPacketsBelow,
     GoesOut,
     Goto,
-    HasLease,
     Jump,
     MarkIs,
-    Match,
-    OverLimit,
     PacketMarkIs,
     Queue,
-    Remember,
-    Return,
     SetMark,
-    Side,
     StateIn,
     Transport,
     TransportIs,
-    Verdict,
 )
-from edged.ruleset.sets import AnySet, Holds, LiveSet
-from edged.ruleset.tree import QUEUED, SHAPED, Chain, Counter, Hook, Rule
+from edged.ruleset.sets import AnySet
+from edged.ruleset.tree import QUEUED, Chain, Counter, Hook, Rule
 
 CAPPED = (FlowClass.P2P, FlowClass.STREAMING, FlowClass.BULK)
 BY_CONTENT = (FlowClass.P2P, FlowClass.STREAMING)
 
-POLICY = "caps"
-INSPECT = Hook("forward", 10)
 SHAPE = Hook("postrouting", -150)  # nft's `mangle`, and ahead of source NAT: the addresses are the subscribers' own
 
 # An inspector needs the first 8 packets with payload, 16 where a TLS hello or the head of an answer spans several; of TCP its
@@ -66,19 +59,6 @@ SHAPE = Hook("postrouting", -150)  # nft's `mangle`, and ahead of source NAT: th
 TCP_PACKETS, UDP_PACKETS = 24, 12
 
 QUEUED_PACKETS = Counter(POLICY, None, None, QUEUED)  # those that no worker saw are known by it alone
-
-REMEMBERED_SECONDS = 5
-
-_NEAR = {Direction.UP: Side.SOURCE, Direction.DOWN: Side.DESTINATION}
-_NUMBER = {Family.IPV4: "4", Family.IPV6: "6"}
-
-Held = Mapping[FlowClass, Cap | None]
-
-
-def live_set(holds: Holds, direction: Direction, flow_class: FlowClass, family: Family) -> LiveSet:
-    """The set of those remembered, the map of leases, or that of limits, for one direction, class and family."""
-    word = {Holds.NOTHING: "heavy", Holds.CLASS: "lease", Holds.LIMIT: "police"}[holds]
-    return LiveSet(f"{word}_{direction.value}_{flow_class.label}{_NUMBER[family]}", family, holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +81,34 @@ class Capping:
             return Fragment()
         covered = family_sets("caps_pool", lambda family: elements(site.addresses(pools, family)))
         least = min(self._afters(*self.classes))
-        plans = [_PlanSets(self, site, each, least) for each in self.classes]
-        heavy = [_Heavy(self.mode, site, direction, each, covered) for direction in Direction for each in self.classes]
+        plans = [PlanSets(self.held, self.plans, site, each, least) for each in self.classes]
+        heavy = [Heavy(self.mode, direction, each, covered) for direction in Direction for each in self.classes]
         sets: list[AnySet] = [*covered.values(), *(made for each in plans for made in each.sets)]
-        chains = [*self._inspection(site.marks, places), self._shape(least, site.marks, places), self._moved(site, places)]
-        chains.append(self._unclassed(site.marks, places))
+        chains = [*self._inspection(site.marks, places), self._shape(least, site.marks, places)]
+        chains += [*self._deciding(site, places), self._unclassed(site.marks, places)]
         for direction in Direction:
-            chains.append(self._dispatch(direction, site.marks, places))
             chains += (each.chain(direction, places) for each in plans)
+            chains.append(_found(site, direction, places))
+        chains += self._holding(site, places)
         for each in heavy:
             sets += each.live_sets
             chains.append(each.chain(places))
-        return Fragment(tuple(sets), tuple(chains))
+        return Fragment(tuple(sets), tuple(chains), self._entries(site.marks, places))
+
+    @property
+    def _by_content(self) -> tuple[FlowClass, ...]:
+        return tuple(each for each in BY_CONTENT if each in self.classes)
+
+    def _entries(self, marks: MarkFields, places: Places) -> tuple[Entry, ...]:
+        """At the end of `forward`: a base chain more would cost every packet as much as three comparisons."""
+        if not self._by_content:
+            return ()
+        young = rule("caps_inspect.enter", (MarkIs(marks.inspected, 0),), Jump("caps_inspect"), places.at("classes"))
+        return (Entry(Point.ANYWHERE, (young,)),)
 
     def _inspection(self, marks: MarkFields, places: Places) -> Iterator[Chain]:
         """The chains that have flows recognised by their content, where a class goes by that."""
-        classes = [each for each in BY_CONTENT if each in self.classes]
-        if not classes:
+        if not self._by_content:
             return
         origin, queue = places.at("classes"), Queue(self.queues)
         young = {
@@ -125,54 +116,64 @@ class Capping:
             Transport.UDP: (FlowPacketsBelow(UDP_PACKETS),),
         }
         asked = (
-            _rule(f"inspect.{transport.label}", (TransportIs(transport), *when), queue, origin, QUEUED_PACKETS)
+            rule(f"caps_inspect.{transport.label}", (TransportIs(transport), *when), queue, origin, QUEUED_PACKETS)
             for transport, when in young.items()
         )
-        yield Chain("inspect", (_rule("inspect.done", (MarkIs(marks.inspected, 1),), Accept()), *asked), INSPECT)
+        yield Chain("caps_inspect", tuple(asked))
         answers = (
-            _rule(f"note.{each.label}", (PacketMarkIs(marks.flow_class, each),), SetMark(marks.flow_class, each), origin)
-            for each in classes
+            rule(f"note.{each.label}", (PacketMarkIs(marks.flow_class, each),), SetMark(marks.class_and_weight, each), origin)
+            for each in self._by_content
         )
-        yield Chain("note", (_rule("note.done", (), SetMark(marks.inspected, 1), origin), *answers))
+        yield Chain("note", (rule("note.done", (), SetMark(marks.inspected, 1), origin), *answers))
+
+    def _answered(self, chain: str, marks: MarkFields, places: Places) -> tuple[Rule, ...]:
+        when = (PacketMarkIs(marks.inspected, 1),)
+        return (rule(f"{chain}.answered", when, Jump("note"), places.at("classes")),) if self._by_content else ()
 
     def _shape(self, least: int, marks: MarkFields, places: Places) -> Chain:
         """What every forwarded packet pays for: most flows end without having moved what any class asks for."""
         origin = places.at("classes")
-        answered = _rule("shape.answered", (PacketMarkIs(marks.inspected, 1),), Jump("note"), origin)
-        noting = (answered,) if any(each in self.classes for each in BY_CONTENT) else ()
-        return Chain("shape", (*noting, _rule("shape.moved", (FlowBytesAbove(least),), Goto("caps_moved"), origin)), SHAPE)
-
-    def _moved(self, site: Site, places: Places) -> Chain:
-        """Flows that may be heavy, by their class and direction."""
-        origin, marks = places.at("classes"), site.marks
-        unclassed = _rule("caps_moved.unclassed", (MarkIs(marks.flow_class, FlowClass.NONE),), Goto("caps_unclassed"), origin)
-        ways = (
-            _rule(f"caps_moved.{direction.value}.{name}", (GoesOut(name),), Jump(f"caps_{direction.value}"), origin)
-            for direction, names in ((Direction.DOWN, site.access), (Direction.UP, site.upstream))
-            for name in names
-        )
-        return Chain("caps_moved", (unclassed, *ways))
+        heavy = rule("shape.heavy", (MarkIs(marks.heavy, 1),), Goto("caps_heavy"), origin)
+        moved = rule("shape.moved", (FlowBytesAbove(least),), Goto("caps_moved"), origin)
+        return Chain("shape", (heavy, *self._answered("shape", marks, places), moved), SHAPE)
 
     def _afters(self, *classes: FlowClass) -> Iterator[int]:
         """The volumes from which on flows of these classes are held, of all plans."""
         for held in (self.held, *self.plans.values()):
             yield from (cap.after for each in classes if (cap := held[each]) is not None)
 
+    def _deciding(self, site: Site, places: Places) -> Iterator[Chain]:
+        """Flows that may be heavy, by their direction and class."""
+        marks = site.marks
+        unclassed = rule(
+            "caps_moved.unclassed", (MarkIs(marks.flow_class, FlowClass.NONE),), Goto("caps_unclassed"), places.at("classes")
+        )
+        yield Chain("caps_moved", (unclassed, *_by_direction("caps_moved", "caps_moved", site, places)))
+        for direction in Direction:
+            yield self._by_class(f"caps_moved_{direction.value}", direction, "", marks, places)
+
     def _unclassed(self, marks: MarkFields, places: Places) -> Chain:
         """Notes what may be a bulk transfer, by the least volume of any plan: nobody asks yet whose flow it is."""
         if FlowClass.BULK not in self.classes:
             return Chain("caps_unclassed")
         much = FlowBytesAbove(min(self._afters(FlowClass.BULK)))
-        large = SetMark(marks.flow_class, FlowClass.LARGE)
-        return Chain("caps_unclassed", (_rule("caps_unclassed.large", (much,), large, places.at("classes", "bulk")),))
+        return Chain(
+            "caps_unclassed", (rule("caps_unclassed.heavy", (much,), SetMark(marks.heavy, 1), places.at("classes", "bulk")),)
+        )
 
-    def _dispatch(self, direction: Direction, marks: MarkFields, places: Places) -> Chain:
-        name = f"caps_{direction.value}"
+    def _holding(self, site: Site, places: Places) -> Iterator[Chain]:
+        """Heavy flows, by their direction and class; of those without one an answer can still come."""
+        ways = _by_direction("caps_heavy", "caps", site, places)
+        yield Chain("caps_heavy", (*ways, *self._answered("caps_heavy", site.marks, places)))
+        for direction in Direction:
+            yield self._by_class(f"caps_{direction.value}", direction, "_heavy", site.marks, places)
+
+    def _by_class(self, name: str, direction: Direction, what: str, marks: MarkFields, places: Places) -> Chain:
         rules = (
-            _rule(
+            rule(
                 f"{name}.{each.label}",
                 (MarkIs(marks.flow_class, each),),
-                Goto(f"{name}_{each.label}"),
+                Goto(f"caps_{direction.value}_{each.label}{what}"),
                 places.at("classes", each.label),
             )
             for each in self.classes
@@ -180,96 +181,16 @@ class Capping:
         return Chain(name, tuple(rules))
 
 
-class _PlanSets:
-    """One class: who is not capped in it, and whose flows are heavy after another volume than others'."""
-
-    def __init__(self, capping: Capping, site: Site, flow_class: FlowClass, least: int) -> None:
-        """`least` is what every flow has moved that comes here."""
-        general = capping.held[flow_class]
-        assert general is not None  # noqa: S101  of Capping.classes
-        self._class, self._after = flow_class, general.after
-        self._is_asked = self._after > least
-        caps = {name: plan[flow_class] for name, plan in capping.plans.items()}
-        free = [name for name, cap in caps.items() if cap is None]
-        self._free = family_sets(f"caps_free_{flow_class.label}", lambda family: elements(_members(site, free, family)))
-        self._others: list[tuple[str, int, FamilySets]] = [
-            (name, cap.after, _plan_sets(f"caps_{flow_class.label}_of_{name}_", site, name))
-            for name, cap in caps.items()
-            if cap is not None and cap.after != general.after
-        ]
-
-    @property
-    def sets(self) -> Iterator[AnySet]:
-        yield from self._free.values()
-        for _, _, sets in self._others:
-            yield from sets.values()
-
-    def chain(self, direction: Direction, places: Places) -> Chain:
-        """On to the heavy ones' chain with what has moved more than its subscriber's volume; the rest passes."""
-        chain, near, label = f"caps_{direction.value}_{self._class.label}", _NEAR[direction], self._class.label
-        heavy = Goto(f"{chain}_heavy")
-        rules = [
-            _rule(f"{chain}.free.{family.value}", (AddressIn(near, family, made.name),), Return(), places.at("plans"))
-            for family, made in self._free.items()
-        ]
-        for plan, after, sets in self._others:
-            name, origin = f"{chain}.plan.{plan}", places.at("plans", plan, label)
-            for family, made in sets.items():
-                member = AddressIn(near, family, made.name)
-                rules.append(_rule(f"{name}.after.{family.value}", (member, FlowBytesAbove(after)), heavy, origin))
-                rules.append(_rule(f"{name}.light.{family.value}", (member,), Return(), origin))
-        much = (FlowBytesAbove(self._after),) if self._is_asked else ()
-        rules.append(_rule(f"{chain}.after", much, heavy, places.at("classes", label)))
-        return Chain(chain, tuple(rules))
+def _by_direction(chain: str, target: str, site: Site, places: Places) -> Iterator[Rule]:
+    """By the interface that the packet goes out by."""
+    for direction, names in ((Direction.DOWN, site.access), (Direction.UP, site.upstream)):
+        for name in names:
+            word = direction.value
+            yield rule(f"{chain}.{word}.{name}", (GoesOut(name),), Jump(f"{target}_{word}"), places.at("classes"))
 
 
-class _Heavy:
-    """What becomes of heavy flows of one class in one direction."""
-
-    def __init__(self, mode: Mode, site: Site, direction: Direction, flow_class: FlowClass, covered: FamilySets) -> None:
-        self._mode, self._site, self._covered = mode, site, covered
-        self._direction, self._class = direction, flow_class
-
-    @property
-    def live_sets(self) -> Iterator[LiveSet]:
-        """None in observe mode, which gives no leases."""
-        for family in self._covered if self._mode is not Mode.OBSERVE else ():
-            yield from (self._live(holds, family) for holds in Holds)
-
-    def chain(self, places: Places) -> Chain:
-        name, origin = f"caps_{self._direction.value}_{self._class.label}_heavy", places.at("classes", self._class.label)
-        guard = self._site.guard(name, self._direction)
-        by_family = [self._of_family(name, family, origin) for family in self._covered]
-        # both families' leases first: else every leased packet of IPv6 paid for all that is asked of IPv4
-        return Chain(name, (*guard, *(rule for rules in zip(*by_family, strict=True) for rule in rules)))
-
-    def _of_family(self, chain: str, family: Family, origin: Origin) -> Iterator[Rule]:
-        near = _NEAR[self._direction]
-        member = AddressIn(near, family, self._covered[family].name)
-        if self._mode is Mode.OBSERVE:
-            yield _rule(f"{chain}.seen.{family.value}", (member,), Continue(), origin, self._counter(family, "observe"))
-            return
-        lease = HasLease(near, family, self._live(Holds.CLASS, family).name)
-        over = OverLimit(near, family, self._live(Holds.LIMIT, family).name)
-        remember = Remember(near, family, self._live(Holds.NOTHING, family).name, REMEMBERED_SECONDS)
-        yield _rule(f"{chain}.lease.{family.value}", (lease,), Accept(), origin, self._counter(family, SHAPED))
-        yield _rule(f"{chain}.limit.{family.value}", (over,), Drop(), origin, self._counter(family, "drop"))
-        yield _rule(f"{chain}.wanted.{family.value}", (member,), remember, origin)
-
-    def _live(self, holds: Holds, family: Family) -> LiveSet:
-        return live_set(holds, self._direction, self._class, family)
-
-    def _counter(self, family: Family, verdict: str) -> Counter:
-        return Counter(POLICY, self._direction, family, verdict, self._class.label)
-
-
-def _rule(name: str, when: tuple[Match, ...], then: Verdict, origin: Origin | None = None, count: Counter | None = None) -> Rule:
-    return Rule(name, when, then, count, POLICY, origin)
-
-
-def _plan_sets(name: str, site: Site, plan: str) -> FamilySets:
-    return family_sets(name, lambda family: elements(_members(site, (plan,), family)))
-
-
-def _members(site: Site, plans: Sequence[str], family: Family) -> tuple[Range, ...]:
-    return merge(extent for plan in plans for extent in site.plans.get(plan, {}).get(family, ()))
+def _found(site: Site, direction: Direction, places: Places) -> Chain:
+    """What is heavy from now on, unless its far end is a never-block one."""
+    name, origin = f"caps_found_{direction.value}", places.at("classes")
+    noted = rule(f"{name}.heavy", (), SetMark(site.marks.heavy, 1), origin)
+    return Chain(name, (*site.guard(name, direction), noted, rule(f"{name}.held", (), Goto(f"caps_{direction.value}"), origin)))

@@ -20,7 +20,7 @@ from edged.queueing.plan import (
     RemoveRoot,
     ReplaceForeignRoot,
 )
-from edged.queueing.tree import LINE, ROOT, ClassId, Rate, Tree
+from edged.queueing.tree import IDLE, LINE, ROOT, ClassId, Rate, Shaper, State, Tree
 
 
 def diff(desired: Iterable[Tree], observed: Iterable[ObservedDevice], replacing: frozenset[ForeignRoot] = frozenset()) -> Plan:
@@ -68,14 +68,23 @@ def _classes(tree: Tree, there: dict[ClassId, ObservedClass]) -> Iterator[Additi
     yield from _class(shaper.device, LINE, ROOT, shaper.line, there.get(LINE))
     # making thousands of classes takes a while: those that hold somebody come first
     for classid in sorted(shaper.classes, key=lambda each: each not in leased):
-        found = there.get(classid)
-        yield from _class(shaper.device, classid, LINE, shaper.rate(leased.get(classid, shaper.line)), found)
+        found, state = there.get(classid), leased.get(classid, IDLE)
+        yield from _class(shaper.device, classid, LINE, shaper.rate(state), found)
         leaf = None if found is None else found.leaf
-        if leaf is shaper.leaf:
+        if found is not None and (leaf, found.limit) == (shaper.leaf, shaper.limit(state)):
             continue
-        if leaf is not None:  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
+        if (
+            leaf is not shaper.leaf and leaf is not None
+        ):  # where one is, the kernel puts none of another kind under the same handle (tc_modify_qdisc)
             yield RemoveLeaf(shaper.device, classid)
-        yield AddLeaf(shaper.device, classid, shaper.leaf)
+        yield AddLeaf(shaper.device, classid, shaper.leaf, shaper.limit(state))
+
+
+def change(shaper: Shaper, classid: ClassId, state: State) -> Iterator[ChangeClass | AddLeaf]:
+    """Give a class of the pool a state; its leaf is of that pool."""
+    yield ChangeClass(shaper.device, classid, shaper.rate(state))
+    if limit := shaper.limit(state):
+        yield AddLeaf(shaper.device, classid, shaper.leaf, limit)
 
 
 def _class(device: str, classid: ClassId, parent: ClassId, rate: Rate, found: ObservedClass | None) -> Iterator[Addition]:

@@ -76,7 +76,8 @@ class Bucket:
     def burst(self) -> int:
         """Bytes beyond a second's worth that may come at once: 100 ms of the rate.
 
-        The kernel's bucket holds a second's worth in any case (nft_limit_init); with less than this TCP stays below the rate.
+        The kernel's bucket of bytes holds a second's worth in any case: unit * (rate + burst) / rate, where the unit is of whole
+        seconds, so no other one makes it smaller (nft_limit_init). With less than this TCP stays below the rate.
         """
         return max(self.rate.octets // 10, 1514)
 

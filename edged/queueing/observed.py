@@ -45,6 +45,7 @@ class ObservedClass(NamedTuple):
     rate: Rate
     ceil: Rate
     leaf: Leaf | ForeignLeaf | None  # None: HTB's own, which comes with the class
+    limit: int = 0  # of a BFIFO, in bytes
 
 
 @dataclass(frozen=True, slots=True)

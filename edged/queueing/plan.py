@@ -47,11 +47,12 @@ class ChangeClass:
 
 @dataclass(frozen=True, slots=True)
 class AddLeaf:
-    """Give a class a leaf in place of the one it has."""
+    """Give a class a leaf in place of HTB's own, or the leaf that it has another limit: of a BFIFO, in bytes."""
 
     device: str
     classid: ClassId
     leaf: Leaf
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

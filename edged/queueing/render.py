@@ -23,7 +23,6 @@ from edged.queueing.tree import (
     DIRECT_PACKETS,
     FQ_CODEL_FLOWS,
     FQ_CODEL_PACKETS,
-    PFIFO_PACKETS,
     ROOT,
     Leaf,
     Rate,
@@ -56,8 +55,8 @@ def command(step: Step) -> str:
             return f"tc class add dev {device} parent {parent} classid {classid} htb {_rate(rate)}"
         case ChangeClass(device, classid, rate):
             return f"tc class change dev {device} classid {classid} htb {_rate(rate)}"
-        case AddLeaf(device, classid, leaf):
-            return f"tc qdisc replace dev {device} parent {classid} handle {leaf_handle(classid)} {_leaf(leaf)}"
+        case AddLeaf(device, classid, leaf, limit):
+            return f"tc qdisc replace dev {device} parent {classid} handle {leaf_handle(classid)} {_leaf(leaf, limit)}"
         case RemoveLeaf(device, classid):
             return f"tc qdisc delete dev {device} parent {classid}"
         case RemoveClass(device, classid):
@@ -72,13 +71,13 @@ def _rate(rate: Rate) -> str:
     return f"rate {rate} ceil {rate} burst {rate.burst}b cburst {rate.burst}b quantum {rate.quantum}"
 
 
-def _leaf(leaf: Leaf) -> str:
+def _leaf(leaf: Leaf, limit: int) -> str:
     match leaf:
         case Leaf.CAKE:
             return f"cake besteffort memlimit {CAKE_BYTES}b"
         case Leaf.FQ_CODEL:
             return f"fq_codel limit {FQ_CODEL_PACKETS} flows {FQ_CODEL_FLOWS}"
-        case Leaf.PFIFO:
-            return f"pfifo limit {PFIFO_PACKETS}"
+        case Leaf.BFIFO:
+            return f"bfifo limit {limit}"
         case _:
             assert_never(leaf)

@@ -23,7 +23,9 @@ MAX_POOL = 16_384  # 16 s to make; keeps the leaves' handles below 0x8000, where
 _LEAF_MAJOR = 0x1000  # the leaf of class ed:2 is 1002:
 _DEVICE = re.compile(r"[^\s/]{1,15}")  # dev_valid_name (net/core/dev.c)
 
-PFIFO_PACKETS = 100  # of 1514 bytes: 1.2 s at 1 Mbit/s; the usual txqueuelen of 1000, which HTB's own leaf has, would be 12
+# A limit in packets is none in time where a packet is up to 64 KiB (GSO): 100 of those are 52 s at 1 Mbit/s. Of bytes one such
+# packet, counted with a header a segment, and some frames must fit, or HTB would pass nothing of a host that sends by GSO.
+BFIFO_MS, BFIFO_LEAST = 150, 80_000
 DIRECT_PACKETS = 1000  # what is given no class queues as on a device as it usually is, whatever its txqueuelen
 FQ_CODEL_FLOWS = 64  # of one subscriber's one class; the kernel's default of 1024 takes 70 kB a leaf
 FQ_CODEL_PACKETS = 1000
@@ -43,6 +45,10 @@ class ClassId:
     def __post_init__(self) -> None:
         if not (0 < self.major <= 0xFFFF and 0 <= self.minor <= 0xFFFF):
             raise ValueError(f"not a handle: {self.major:x}:{self.minor:x}")
+
+    def __hash__(self) -> int:
+        """Of the handle, for classes are looked up by the thousand."""
+        return self.major << 16 | self.minor
 
     @classmethod
     def of(cls, handle: int) -> ClassId:
@@ -86,6 +92,11 @@ class Rate:
         return max(self.octets // 100, 2 * _FRAME)
 
     @property
+    def queue(self) -> int:
+        """Bytes that may wait in a BFIFO: BFIFO_MS of the rate, and one GSO packet at least."""
+        return min(max(self.octets * BFIFO_MS // 1000, BFIFO_LEAST), 0xFFFF_FFFF)
+
+    @property
     def quantum(self) -> int:
         """Bytes that a class sends before its neighbour's turn: within the bounds that the kernel does not warn of."""
         return min(self.burst, 200_000)
@@ -109,13 +120,13 @@ State = Idle | Rate
 class Leaf(Enum):
     """What a class keeps its packets in, by the name of the qdisc.
 
-    Also the plain pfifo is one with a handle of its own: HTB's own leaf is as long as the device's txqueuelen, which is the
-    operator's, and to set it makes the device drop for a moment all that it is given (dev_qdisc_change_tx_queue_len).
+    HTB's own leaf is none of them: it counts packets, and is as long as the device's txqueuelen, which is the operator's. What
+    every kernel with HTB has is the plain bfifo.
     """
 
     CAKE = "cake"
     FQ_CODEL = "fq_codel"
-    PFIFO = "pfifo"
+    BFIFO = "bfifo"
 
     @property
     def most(self) -> int:
@@ -125,7 +136,7 @@ class Leaf(Enum):
 
 def best_leaf(available: frozenset[Leaf], pool: int) -> Leaf:
     """The leaf that serves the flows of one subscriber most evenly, of those that the kernel has and the pool's size allows."""
-    return next(leaf for leaf in Leaf if leaf is Leaf.PFIFO or (leaf in available and pool <= leaf.most))
+    return next(leaf for leaf in Leaf if leaf is Leaf.BFIFO or (leaf in available and pool <= leaf.most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,7 @@ class Shaper:
     device: str
     line: Rate
     pool: int
-    leaf: Leaf = Leaf.PFIFO
+    leaf: Leaf = Leaf.BFIFO
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device) or self.device in {".", ".."}:
@@ -146,7 +157,7 @@ class Shaper:
     @property
     def classes(self) -> tuple[ClassId, ...]:
         """The pool, in order."""
-        return _classes(self.pool)
+        return pool_classes(self.pool)
 
     def __contains__(self, classid: ClassId) -> bool:
         return classid.major == MAJOR and _FIRST_MINOR <= classid.minor < _FIRST_MINOR + self.pool
@@ -161,13 +172,18 @@ class Shaper:
             case _:
                 assert_never(state)
 
+    def limit(self, state: State) -> int:
+        """The bytes that the leaf of a class in this state holds; 0 where it goes by something else."""
+        return self.rate(state).queue if self.leaf is Leaf.BFIFO else 0
+
     def state(self, rate: Rate) -> State:
         """The state of a class that has this rate: a cap that the line itself keeps is none."""
         return rate if rate < self.line else IDLE
 
 
 @cache
-def _classes(count: int) -> tuple[ClassId, ...]:
+def pool_classes(count: int) -> tuple[ClassId, ...]:
+    """The classes of a pool of that size, in order."""
     return tuple(ClassId(MAJOR, minor) for minor in range(_FIRST_MINOR, _FIRST_MINOR + count))
 
 

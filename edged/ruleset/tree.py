@@ -32,8 +32,7 @@ _ON = Continue()
 _HOLDS: dict[type[Match | Verdict], Holds] = {HasLease: Holds.CLASS, OverLimit: Holds.LIMIT, Remember: Holds.NOTHING}
 
 
-SHAPED = "shape"  # the verdict on a packet that is not stopped, but put into its subscriber's tc class
-QUEUED = "queue"  # or sent to an inspector
+QUEUED = "queue"  # the verdict on a packet that is not stopped, but sent to an inspector
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Counter:
     policy: str
     direction: Direction | None
     family: Family | None
-    verdict: str  # drop | reject | observe | SHAPED | QUEUED
+    verdict: str  # drop | reject | observe | QUEUED
     flow_class: str = ""  # of a policy that has several classes
 
     @property

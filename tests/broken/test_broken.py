@@ -9,6 +9,9 @@ import pytest
 
 from edged.loader import InvalidConfiguration, Severity, load
 from tests.broken.cases import GOOD, GOOD_POLICY, NOW, Case, broken_cases, odd_cases
+from tests.promises import Measured
+
+pytestmark = pytest.mark.promise(7)
 
 BROKEN = broken_cases()
 ODD = odd_cases()
@@ -36,8 +39,9 @@ def test_odd_configuration_is_used_with_its_warnings(case: Case, tmp_path: Path,
     assert configuration.table(int(NOW.timestamp()))
 
 
-def test_cases_are_many_and_say_what_they_are_about() -> None:
-    assert len(BROKEN) >= 70
+def test_cases_are_many_and_say_what_they_are_about(measured: Measured) -> None:
+    assert len(BROKEN) >= 180
+    measured(f"{len(BROKEN)} malformed configurations refused, each at its exact places")
     assert len({case.about for case in (*BROKEN, *ODD)}) == len(BROKEN) + len(ODD)
     assert all(case.expected for case in BROKEN)
 

@@ -14,6 +14,7 @@ from edged.sources.guards import Limits, judge
 from edged.sources.parsed import ListRefused, Parsed, Reason
 from edged.sources.spelling import written
 from tests.broken_lists.cases import Case, broken_lists, odd_lists
+from tests.promises import Measured
 
 BROKEN = broken_lists()
 ODD = odd_lists()
@@ -34,6 +35,7 @@ def refused(case: Case, *, show: bool = True) -> ListRefused:
     return raised.value
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
 def test_a_broken_list_is_refused_with_its_reason(case: Case, request: pytest.FixtureRequest) -> None:
     found = refused(case)
@@ -57,8 +59,9 @@ def test_the_refusal_of_a_confidential_list_shows_nothing_of_it(case: Case) -> N
         assert "line" in str(found)
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("case", [case for case in BROKEN if case.source is None], ids=lambda case: case.name)
-def test_a_list_of_any_size_is_refused_in_bounded_memory(case: Case) -> None:
+def test_a_list_of_any_size_is_refused_in_bounded_memory(case: Case, measured: Measured) -> None:
     with case.open() as file:
         tracemalloc.start()
         try:
@@ -68,6 +71,8 @@ def test_a_list_of_any_size_is_refused_in_bounded_memory(case: Case) -> None:
         finally:
             tracemalloc.stop()
     assert most < MOST_MEMORY
+    if case.name.startswith(("gzip-bomb", "size-")):
+        measured(f"{case.name}: refused with {most / (1 << 20):.1f} MiB of {MOST_MEMORY >> 20}")
 
 
 @pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
@@ -85,8 +90,10 @@ def test_an_odd_list_is_used(case: Case, request: pytest.FixtureRequest) -> None
     assert parsed.bad_count == 0
 
 
-def test_cases_are_many_and_say_what_they_are_about() -> None:
-    assert len(BROKEN) >= 70
+@pytest.mark.promise(7)
+def test_cases_are_many_and_say_what_they_are_about(measured: Measured) -> None:
+    assert len(BROKEN) >= 120
+    measured(f"{len(BROKEN)} malformed lists refused, each with its reason and line")
     assert len({case.about for case in (*BROKEN, *ODD)}) == len(BROKEN) + len(ODD)
     assert len({case.name for case in (*BROKEN, *ODD)}) == len(BROKEN) + len(ODD)
     assert {case.reason for case in BROKEN} == set(Reason)

@@ -67,8 +67,9 @@ class Parts:
         self.totals = Totals(self._open(LinuxKernel(machine.name)).counters)
         self._bystander = self._open(LinuxKernel(machine.name, clock=self.clock.now))
         self._queue = self.kernel.capabilities().queue
+        self.suspects = Suspects()
         # without an owner: strangers can do anything, so that there is something to repair
-        self.keeper = Keeper(self.kernel, Lock.NONE, self._queue, self.clock, self.totals, Suspects())
+        self.keeper = Keeper(self.kernel, Lock.NONE, self._queue, self.clock, self.totals, self.suspects)
         traffic = self._open(LinuxTrafficControl(machine.name))
         self.capper = Capper(self.kernel.leases(), traffic, self.clock, lambda _: Rate(1_000_000_000))
         self.bulk = BulkWatch(LinuxFlows(machine.name), self.clock)

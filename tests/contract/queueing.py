@@ -53,7 +53,7 @@ class FakeQueueing:
         assert classes is not None
         leaf = classes[classid].leaf
         assert leaf is not None
-        return command(AddLeaf(device, classid, leaf)).partition(f" {leaf_handle(classid)} ")[2]
+        return command(AddLeaf(device, classid, leaf, classes[classid].limit)).partition(f" {leaf_handle(classid)} ")[2]
 
     def remove(self) -> None:
         pass
@@ -88,7 +88,7 @@ class LinuxQueueing:
 
     def leaf(self, device: str, classid: ClassId) -> str:
         listed = self.run("tc", "qdisc", "show", "dev", device)
-        found = re.search(rf"^qdisc (\w+) {leaf_handle(classid)} parent {classid} (limit \d+)p", listed, re.MULTILINE)
+        found = re.search(rf"^qdisc (\w+) {leaf_handle(classid)} parent {classid} (limit \d+)b", listed, re.MULTILINE)
         assert found, listed
         return " ".join(found.groups())
 

@@ -22,20 +22,20 @@ from tests.contract.test_kernel import assert_holds, bring, standing
 LEASE = {family: LiveSet(f"lease{family.bits}", family, Holds.CLASS) for family in Family}
 LIMIT = LiveSet("police", Family.IPV4, Holds.LIMIT)
 HEAVY = LiveSet("heavy", Family.IPV6, Holds.NOTHING)
-SHAPED = Counter("caps", Direction.DOWN, Family.IPV4, "shape", "p2p")
+COUNTED = Counter("caps", Direction.DOWN, Family.IPV4, "drop", "p2p")
 NEAR = Side.DESTINATION
 SUBSCRIBER = {Family.IPV4: ip_address("203.0.113.10"), Family.IPV6: ip_address("2001:db8:d:10::")}
 
 
 def holding(*more: Rule) -> Table:
     rules = (
-        Rule("lease4", (HasLease(NEAR, Family.IPV4, "lease32"),), Accept(), SHAPED),
+        Rule("lease4", (HasLease(NEAR, Family.IPV4, "lease32"),), Accept(), COUNTED),
         Rule("lease6", (HasLease(NEAR, Family.IPV6, "lease128"),), Accept()),
         Rule("police", (OverLimit(NEAR, Family.IPV4, "police"),), Drop()),
         Rule("wanted", (), Remember(NEAR, Family.IPV6, "heavy", 5)),
         *more,
     )
-    return Table((SHAPED,), (*LEASE.values(), LIMIT, HEAVY), (Chain("shape", rules, Hook("postrouting", -150)),))
+    return Table((COUNTED,), (*LEASE.values(), LIMIT, HEAVY), (Chain("shape", rules, Hook("postrouting", -150)),))
 
 
 def grant_all(machine: Machine) -> None:
@@ -72,7 +72,7 @@ def test_they_stay_where_sets_and_chains_come_and_go_beside_them(machine: Machin
     kernel = machine.connect()
     bring(kernel, holding())
     grant_all(machine)
-    both = Table((*SMALL.counters, SHAPED), (*SMALL.sets, *holding().sets), (*SMALL.chains, *holding().chains))
+    both = Table((*SMALL.counters, COUNTED), (*SMALL.sets, *holding().sets), (*SMALL.chains, *holding().chains))
     for desired in (both, holding(), both):
         bring(kernel, desired)
         assert_all_granted(machine)
@@ -122,5 +122,5 @@ def test_a_map_that_a_stranger_filled_up_is_none_of_a_plans_business(linux: Linu
     elements = ", ".join(f"10.{n >> 8}.{n & 255}.1 : 1:{n + 2:x}" for n in range(20_000))
     linux.load(f"add element inet edged lease32 {{ {elements} }}\n")
     assert not diff(Desired(holding()), kernel.observe())
-    bring(kernel, replace(holding(), counters=(SHAPED, Counter("caps", Direction.UP, Family.IPV4, "shape", "p2p"))))
+    bring(kernel, replace(holding(), counters=(COUNTED, Counter("caps", Direction.UP, Family.IPV4, "drop", "p2p"))))
     assert len(linux.granted("lease32")) == 20_000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.daemon.drift import Reason, Suspects
+from edged.daemon.drift import UNKNOWN, Process, Reason
 from edged.kernel.events import LinkEvents, NftEvents
 from tests.contract.machines import LinuxMachine
 from tests.contract.parts import Parts, configurations
@@ -90,12 +90,13 @@ def test_lost_events_cost_the_culprits_name_and_no_repair(parts: Parts) -> None:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         parts.machine.load("".join(f"add table ip t{number}\n" for number in range(64)))
         parts.machine.flush_ruleset()
-        events.read()
+        for change in events.read():
+            parts.suspects.note(change.generation, Process(change.process, change.pid))
         assert events.lost, "the buffer held all events"
     parts.keeper.look()
     assert parts.in_force() is parts.one
     assert parts.keeper.state.repairs[Reason.TABLE_REMOVED] == 1
-    assert Suspects().between(0, parts.keeper.state.generation).name == "unknown"
+    assert [repair.process for repair in parts.keeper.state.recent] == [UNKNOWN]
 
 
 @pytest.mark.promise(14)

@@ -11,11 +11,11 @@ import pytest
 
 from edged.errors import KernelError
 from edged.kernel.tc import TrafficControl
-from edged.queueing.diff import diff
+from edged.queueing.diff import change, diff
 from edged.queueing.observed import ForeignRoot, KernelDefault, ObservedDevice, OurRoot
 from edged.queueing.plan import AddClass, AddLeaf, AddRoot, ChangeClass, MissingDevice, Plan, RemoveClass, RemoveLeaf, RemoveRoot
 from edged.queueing.render import render
-from edged.queueing.tree import LINE, PFIFO_PACKETS, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
+from edged.queueing.tree import IDLE, LINE, ROOT, ClassId, Leaf, Lease, Rate, Shaper, Tree, best_leaf
 from tests.contract.queueing import DEVICES, FakeQueueing, LinuxQueueing, QueueingMachine
 from tests.tiers import missing_for_namespaces, require
 
@@ -70,19 +70,28 @@ def test_a_fresh_device_has_the_kernels_default(machine: QueueingMachine) -> Non
     assert {each.root for each in machine.control.observe() if each.name in DEVICES} == {KernelDefault()}
 
 
-def test_plain_leaves_are_short(machine: QueueingMachine) -> None:
+def test_plain_leaves_are_bounded_by_the_rate(machine: QueueingMachine) -> None:
     enforce(machine.control, Tree(LAN))
-    assert machine.leaf("lan0", LAN.classes[0]) == f"pfifo limit {PFIFO_PACKETS}"
+    assert machine.leaf("lan0", LAN.classes[0]) == f"bfifo limit {LAN.line.queue}"
     # one that another release made, or whose leaf somebody took, has HTB's own
     machine.control.apply((RemoveLeaf("lan0", LAN.classes[1]),))
-    assert enforce(machine.control, Tree(LAN)).steps == (AddLeaf("lan0", LAN.classes[1], Leaf.PFIFO),)
+    assert enforce(machine.control, Tree(LAN)).steps == (AddLeaf("lan0", LAN.classes[1], Leaf.BFIFO, LAN.line.queue),)
 
 
-def test_a_lease_is_one_change_and_so_is_its_end(machine: QueueingMachine) -> None:
+def test_a_lease_changes_the_rate_and_what_may_wait_and_so_does_its_end(machine: QueueingMachine) -> None:
     enforce(machine.control, Tree(LAN))
-    leased = Tree(LAN, (Lease(LAN.classes[7], MBIT),))
-    assert enforce(machine.control, leased).steps == (ChangeClass("lan0", LAN.classes[7], MBIT),)
-    assert enforce(machine.control, Tree(LAN)).steps == (ChangeClass("lan0", LAN.classes[7], LAN.line),)
+    classid = LAN.classes[7]
+    for leases, rate in (((Lease(classid, MBIT),), MBIT), ((), LAN.line)):
+        changed = (ChangeClass("lan0", classid, rate), AddLeaf("lan0", classid, Leaf.BFIFO, rate.queue))
+        assert enforce(machine.control, Tree(LAN, leases)).steps == changed
+        assert diff([Tree(LAN, leases)], machine.control.observe()) == Plan()
+        assert machine.leaf("lan0", classid) == f"bfifo limit {rate.queue}"
+        assert changed == tuple(change(LAN, classid, leases[0].rate if leases else IDLE))
+
+
+def test_another_leaf_has_one_bound_for_every_rate() -> None:
+    shaper = replace(LAN, leaf=Leaf.FQ_CODEL)
+    assert tuple(change(shaper, LAN.classes[7], MBIT)) == (ChangeClass("lan0", LAN.classes[7], MBIT),)
 
 
 def test_a_pool_grows_and_shrinks_in_place(machine: QueueingMachine) -> None:
@@ -97,7 +106,7 @@ def test_a_pool_grows_and_shrinks_in_place(machine: QueueingMachine) -> None:
 def test_a_leaf_gives_way_to_one_of_another_kind(machine: QueueingMachine) -> None:
     if not machine.control.capabilities().leaves >= {Leaf.CAKE, Leaf.FQ_CODEL}:
         pytest.skip("this kernel has not both cake and fq_codel: Debian's stock kernel has")
-    for leaf in (Leaf.CAKE, Leaf.FQ_CODEL, Leaf.CAKE, Leaf.PFIFO):
+    for leaf in (Leaf.CAKE, Leaf.FQ_CODEL, Leaf.CAKE, Leaf.BFIFO):
         desired = Tree(replace(LAN, leaf=leaf))
         enforce(machine.control, desired)
         assert diff((desired,), machine.control.observe()) == Plan()

@@ -16,6 +16,7 @@ from typing import Any
 
 from edged.control.client import ControlClient
 from edged.lab.topology import Host
+from tests import secrecy
 
 SHIPPED = Path(__file__).parents[2] / "rules"
 CONFIG = """\
@@ -165,7 +166,10 @@ class Daemon:
                 process.kill()
                 process.wait(30)
         self.systemd.close()
-        shutil.rmtree(self.folder)
+        try:
+            secrecy.keep(self.folder)
+        finally:
+            shutil.rmtree(self.folder)
 
 
 def eventually(what: Callable[[], Any], seconds: float = 5.0) -> float:

@@ -27,8 +27,8 @@ MEGABIT = 1_000_000
 WANTED = Wanted(sustained=8 * MEGABIT, lasting=3.0)
 ABOVE, BELOW = 16 * MEGABIT, 4 * MEGABIT
 PATIENCE = 10.0  # seconds, on a busy machine
-FIELD = MarkFields().flow_class
-LARGE, BULK = in_field(FIELD, FlowClass.LARGE), in_field(FIELD, FlowClass.BULK)
+FIELD, LARGE = MarkFields().class_and_weight, MarkFields().heavy
+BULK = in_field(FIELD, FlowClass.BULK)
 
 
 class Ends(NamedTuple):
@@ -99,7 +99,9 @@ def test_a_flow_above_the_rate_becomes_bulk_in_time_and_one_below_never(capped: 
         seconds = time.monotonic() - start
         assert all((each.received - had) * 8 / seconds > WANTED.sustained for each, had in zip(quick, before, strict=True))
         assert {ends_of(each) for each in flows.marked(FIELD, LARGE)} == {ends(family, *way) for way, family in slow}
-        assert {ends_of(each) for each in flows.marked(FIELD, BULK)} == {ends(family, *way) for way, family in fast}
+        assert {ends_of(each) for each in flows.marked(MarkFields().flow_class, BULK)} == {
+            ends(family, *way) for way, family in fast
+        }
         assert found.keys() == {ends(family, *way) for way, family in fast}
         assert all(after >= WANTED.lasting for after in found.values()), found
         assert remembered(capped, "heavy_up_bulk4") == [str(dynamic.ipv4)]

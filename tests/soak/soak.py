@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from edged.daemon.drift import Reason
 from edged.lab.topology import Topology
 from tests.netns.daemon_process import eventually
 from tests.netns.resources.usage import Usage, beats, slope, usage
@@ -18,7 +19,7 @@ from tests.soak.gateway import Churn, Every
 MIB = 1 << 20
 _HOUR = 3600.0
 _SLOPE = 1.0  # MiB an hour, where hours were measured
-_FLAT = 12.0  # MiB between the thirds of a shorter run: what a list that is read takes for a moment comes and goes
+_FLAT = 12.0  # MiB from quarter to quarter of a shorter run: what a list that is read takes for a moment comes and goes
 _SETTLED = 120.0  # seconds from which on that is so; before, the first lists and reloads are still to come
 _WARMING = 48.0
 _THREADS = 6  # asyncio's executor makes threads as it needs them, at most min(32, CPUs + 4)
@@ -36,15 +37,15 @@ class Report:
     changes: int = 0
     leases: int = 0  # at most
     longest_beat: float = 0.0
-    repairs: int = 0
+    repairs: int = 0  # of the table; trees that went with their interface are made anew, and count
     problems: list[str] = field(default_factory=list)
 
     @property
     def growth(self) -> float:
-        """MiB from the second third of the time to the last one, by the least of each: peaks come and go."""
-        third = len(self.samples) // 3
-        middle, last = self.samples[third : 2 * third], self.samples[2 * third :]
-        return (min(each.memory for _, each in last) - min(each.memory for _, each in middle)) / MIB
+        """MiB from the third quarter of the time to the last one, by the least of each: peaks come and go."""
+        quarter = len(self.samples) // 4
+        third, last = self.samples[2 * quarter : 3 * quarter], self.samples[3 * quarter :]
+        return (min(each.memory for _, each in last) - min(each.memory for _, each in third)) / MIB
 
     @property
     def slope(self) -> float:
@@ -65,7 +66,7 @@ class Report:
         if seconds >= 2 * _HOUR and self.slope >= _SLOPE:
             self.problems.append(f"memory grows by {self.slope:.2f} MiB an hour")
         if seconds < 2 * _HOUR and self.growth >= flat:
-            self.problems.append(f"memory grew by {self.growth:.1f} MiB within a third of the time")
+            self.problems.append(f"memory grew by {self.growth:.1f} MiB within a quarter of the time")
         half = len(self.samples) // 2
         before, after = (
             statistics.median(each.descriptors for _, each in some) for some in (self.samples[:half], self.samples[half:])
@@ -78,7 +79,7 @@ class Report:
         if len(set(self.objects)) > 1:
             self.problems.append(f"the table's size changed: {sorted(set(self.objects))}")
         if self.repairs:
-            self.problems.append(f"{self.repairs} foreign changes were undone, and nobody made any")
+            self.problems.append(f"{self.repairs} foreign changes of the table were undone, and nobody made any")
 
 
 def soak(seconds: float, tell: Callable[[str], None]) -> Report:
@@ -86,7 +87,7 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
     report = Report()
     with ExitStack() as opened:
         churn = Churn(opened.enter_context(Topology()), opened)
-        churn.daemon.start(WATCHDOG_USEC="10000000")
+        churn.daemon.start(WATCHDOG_USEC="10000000", MALLOC_ARENA_MAX="2")  # as the unit does
         report.objects.append(churn.objects())
         opened.enter_context(churn.heavy_flows())
         heard = opened.enter_context(beats(churn.daemon.systemd))
@@ -111,7 +112,8 @@ def soak(seconds: float, tell: Callable[[str], None]) -> Report:
         churn.make_policy("enforce")
         eventually(lambda: churn.daemon.client.status()["in_sync"], _SETTLES)
         report.objects.append(churn.objects())
-        report.repairs = sum(churn.daemon.client.status()["drift_repairs"].values())
+        repairs = churn.daemon.client.status()["drift_repairs"]
+        report.repairs = sum(repairs[reason.value] for reason in Reason)
         report.longest_beat = heard.longest
     tell(report.line())
     report.judge(_FLAT if seconds >= _SETTLED else _WARMING)

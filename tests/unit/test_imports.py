@@ -15,10 +15,13 @@ MAY_KNOW = {
     "origin": set(),
     "errors": set(),
     "addresses": set(),
+    "admission": set(),
     "transport": set(),
     "subscribers": {"addresses"},
-    "fetch": {"errors", "privileges"},
+    "fetch": {"errors", "privileges", "seccomp"},
     "privileges": set(),
+    "seccomp": {"privileges"},
+    "apart": {"addresses", "errors", "fetch", "packed", "privileges", "seccomp", "sources"},
     "marks": set(),
     "tracked": {"addresses"},
     "packed": {"addresses"},
@@ -42,6 +45,7 @@ MAY_KNOW = {
 ABOVE = {"config/schema.py"}
 PURE = (
     "origin",
+    "admission",
     "errors",
     "addresses",
     "transport",

@@ -11,21 +11,23 @@ from edged.marks import FlowClass, MarkFields, from_field, in_field
 
 
 @pytest.mark.parametrize(
-    ("mask", "generation", "flow_class", "inspected"),
+    ("mask", "expected"),
     [
-        (0x00FFFF00, 0x0000FF00, 0x00070000, 0x00080000),
-        (0x00000FFF, 0x000000FF, 0x00000700, 0x00000800),
-        (0xFFF00000, 0x0FF00000, 0x70000000, 0x80000000),
-        (0xFFFFFFFF, 0x000000FF, 0x00000700, 0x00000800),
+        (0x00FFFF00, (0x0000FF00, 0x00030000, 0x00040000, 0x00080000)),
+        (0x00000FFF, (0x000000FF, 0x00000300, 0x00000400, 0x00000800)),
+        (0xFFF00000, (0x0FF00000, 0x30000000, 0x40000000, 0x80000000)),
+        (0xFFFFFFFF, (0x000000FF, 0x00000300, 0x00000400, 0x00000800)),
     ],
 )
-def test_fields_are_allotted_from_the_lowest_bit_up(mask: int, generation: int, flow_class: int, inspected: int) -> None:
+def test_fields_are_allotted_from_the_lowest_bit_up(mask: int, expected: tuple[int, ...]) -> None:
     fields = MarkFields(mask)
-    assert (fields.generation, fields.flow_class, fields.inspected) == (generation, flow_class, inspected)
+    found = (fields.generation, fields.flow_class, fields.heavy, fields.inspected)
+    assert found == expected
+    assert fields.class_and_weight == fields.flow_class | fields.heavy
     assert Marks(mask=mask).fields == fields
-    for one in (generation, flow_class, inspected):
+    for one in found:
         assert one & mask == one
-        assert not any(one & other for other in (generation, flow_class, inspected) if other != one)
+        assert not any(one & other for other in found if other != one)
 
 
 @pytest.mark.parametrize("mask", [0, 0xFF, 0x7FF, 0x00FF0F00, 0xFFF000000, -1])
@@ -40,12 +42,6 @@ def test_a_class_is_read_back_among_other_bits(flow_class: FlowClass) -> None:
     mark = in_field(fields.flow_class, flow_class) | ~fields.flow_class & 0xFFFFFFFF
     assert fields.class_in(mark) is flow_class
     assert from_field(fields.flow_class, mark) == flow_class
-
-
-@pytest.mark.parametrize("value", [5, 6, 7])
-def test_a_class_that_there_is_not_is_none(value: int) -> None:
-    fields = MarkFields()
-    assert fields.class_in(in_field(fields.flow_class, value)) is FlowClass.NONE
 
 
 @given(st.integers(0, 0xFFFF_FFFF))

@@ -44,7 +44,9 @@ def main() -> None:
                 gateway.await_trees(DEVICES.values(), PATIENCE)
             seen[f"leaves of {pool}"] = {device: leaves(gateway, device) for device in DEVICES.values()}
             seen[f"megabits of {pool}"] = measure(gateway, iter(subscribers))
-        seen["inspect"] = gateway.topology.gateway.run(["nft", "list", "chain", "inet", "edged", "inspect"], check=True).stdout
+        seen["inspect"] = gateway.topology.gateway.run(
+            ["nft", "list", "chain", "inet", "edged", "caps_inspect"], check=True
+        ).stdout
         seen["log"] = gateway.daemon.log().splitlines()
     print(json.dumps(seen))
 

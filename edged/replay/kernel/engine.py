@@ -15,11 +15,12 @@ from edged.policies import Site
 from edged.replay.arrival import Arrival, Side
 from edged.replay.kernel.gateway import MOST_FRAMES, Gateway
 from edged.replay.kernel.network import remove_leftovers
+from edged.replay.kernel.numbers import Numbers
 from edged.replay.kernel.pace import Pace
 from edged.replay.kernel.pieces import Pieces
 from edged.replay.kernel.seen import Seen
 from edged.replay.kernel.tracer import ARRIVED, WHOLE
-from edged.replay.kernel.wire import LONGEST, PIECE, Kind, frame, kind_of
+from edged.replay.kernel.wire import LONGEST, Kind, frame, kind_of
 from edged.replay.verdict import Judged
 from edged.ruleset.tree import Table
 
@@ -44,14 +45,14 @@ class KernelEngine:
         self._clock = clock
         self._gateway: Gateway | None = None
         self._pace = Pace(table)
-        self._number = 0
+        self._numbers = Numbers(site.marks)
         self._left_behind = False  # pieces that never became a packet may still wait in the kernel
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
             raise Refused("the kernel engine makes network namespaces, which needs root: run it with sudo, or use --engine model")
         remove_leftovers()
-        self._gateway = Gateway(self._table, self._site, self._clock)
+        self._gateway = self._open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -68,25 +69,25 @@ class KernelEngine:
             raise RuntimeError("the engine is a context that must be entered")
         if self._left_behind:
             self._gateway.close()
-            self._gateway = Gateway(self._table, self._site, self._clock)
+            self._gateway = self._open()
             self._pace = Pace(self._table)
         self._gateway.forget_connections()
         self._left_behind = True
-        run = _Run(self._gateway, self._pace, self._number)
-        try:
-            for batch in _batches(arrivals, min(MOST_FRAMES, self._pace.most)):
-                yield from run.judge(batch)
-            self._left_behind = run.was_piece_lost or run.has_pieces
-            yield from run.rest()
-        finally:
-            self._number = run.number
+        run = _Run(self._gateway, self._pace, self._numbers)
+        for batch in _batches(arrivals, min(MOST_FRAMES, self._pace.most)):
+            yield from run.judge(batch)
+        self._left_behind = run.was_piece_lost or run.has_pieces
+        yield from run.rest()
+
+    def _open(self) -> Gateway:
+        return Gateway(self._table, self._site, self._clock, self._numbers.piece)
 
 
 class _Run:
     """One capture. Packets have numbers, which are their marks in the gateway."""
 
-    def __init__(self, gateway: Gateway, pace: Pace, number: int) -> None:
-        self.number = number
+    def __init__(self, gateway: Gateway, pace: Pace, numbers: Numbers) -> None:
+        self._numbers = numbers
         self.was_piece_lost = False
         self._gateway = gateway
         self._pace = pace
@@ -135,8 +136,7 @@ class _Run:
             if packet.length > LONGEST:
                 seen.decide(None)
                 continue
-            self.number = self.number % (PIECE - 1) + 1  # a mark of 0 is no mark
-            mark = self.number if packet.fragment is None else self.number | PIECE
+            mark = self._numbers.next() | (self._numbers.piece if packet.fragment is not None else 0)
             sent.append(mark)
             self._seen[mark] = seen
             frames.append((arrival.side, frame(arrival, mark, self._gateway.address(arrival.side))))

@@ -40,13 +40,13 @@ _TX_DROPPED = 11  # the field of /proc/net/dev after the name
 
 
 class Gateway:
-    """One gateway, from its making to `close`. Raises EdgedError where it cannot be made."""
+    """One gateway, from its making to `close`; `piece` is Numbers.piece. Raises EdgedError where it cannot be made."""
 
-    def __init__(self, table: Table, site: Site, clock: Callable[[], float]) -> None:
+    def __init__(self, table: Table, site: Site, clock: Callable[[], float], piece: int) -> None:
         self._opened = ExitStack()
         made = network.build(site)
         try:
-            self._open(made, table, clock)
+            self._open(made, table, clock, piece)
         except BaseException:
             self.close()
             raise
@@ -54,13 +54,13 @@ class Gateway:
             network.remove(made)  # the sockets hold the namespaces
         self._addresses = {Side.ACCESS: made.interfaces[made.access], Side.UPSTREAM: made.interfaces[made.upstream]}
 
-    def _open(self, made: network.Network, table: Table, clock: Callable[[], float]) -> None:
+    def _open(self, made: network.Network, table: Table, clock: Callable[[], float], piece: int) -> None:
         keep = self._opened.enter_context
         kernel = keep(closing(LinuxKernel(made.gateway, clock=clock)))
         enforce(kernel, Desired(table, queue=kernel.capabilities().queue), clock)
         network.program_conntrack(made)
         with closing(NftSocket(made.gateway)) as nft:
-            tracer.program(nft)
+            tracer.program(nft, piece)
             self.rules: dict[int, Rule] = tracer.rules_by_handle(nft, table)
         self._traces = keep(closing(tracer.Traces(made.gateway)))
         self._conntrack = keep(open_nftables(made.gateway))

@@ -1,7 +1,7 @@
 """Which rules a packet met: nft's trace events, and the table beside edged's own that asks for them.
 
     prerouting, priority -450    meta mark set @ll,64,32  meta nftrace set 1
-    prerouting, priority -300    meta mark & PIECE == PIECE
+    prerouting, priority -300    meta mark & piece == piece (Numbers.piece)
 
 The first rule comes before the reassembly (-400), so an event of it says that a frame has arrived, and what comes until the next
 one is the work of that frame. The second one says that the reassembly let something through.
@@ -24,7 +24,6 @@ from edged.kernel.batch import Batch, Message
 from edged.kernel.identity import comment_in
 from edged.kernel.namespace import inside
 from edged.kernel.nftsocket import NftSocket
-from edged.replay.kernel.wire import PIECE
 from edged.ruleset.tree import Rule, Table
 
 FOREIGN = "replay"
@@ -60,10 +59,10 @@ class Event(NamedTuple):
     header: bytes
 
 
-def program(nft: NftSocket) -> None:
+def program(nft: NftSocket, piece_bit: int) -> None:
     """Put the table that marks and traces what arrives beside edged's. Raises KernelError."""
     load_mark = _expression("meta", be32(2, _META_MARK), be32(1, _REGISTER))
-    piece = ex.host32(PIECE)
+    piece = ex.host32(piece_bit)
     arrive = (
         _expression("payload", be32(1, _REGISTER), be32(2, _LINK_LAYER), be32(3, 8), be32(4, 4)),
         _expression("meta", be32(2, _META_MARK), be32(3, _REGISTER)),

@@ -19,7 +19,6 @@ from edged.replay.arrival import Arrival
 LONGEST = 65535  # bytes of an IP packet: the largest MTU of a veth device (ETH_MAX_MTU)
 HEARD = 14 + 60 + 20  # bytes of a frame that `kind_of` looks at: the longest IPv4 header and a TCP header
 OWN_HOPS = 64
-PIECE = 1 << 31  # the bit of a mark that says that the packet came as a piece of another
 ETHERTYPES = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
 
 _HOPS = 255

@@ -92,7 +92,7 @@ def _ours(listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _without_generation(objects: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rules with words in place of the generation's number and of what is made of it."""
-    noted = {found[2] for _, each in objects if (found := _GENERATION.match(each.get("comment") or "") or None)}
+    noted = {found[2] for _, each in objects if (found := _GENERATION.match(each.get("comment") or ""))}
     assert len(noted) <= 1, f"one generation is written, not {noted}"
     number = int(next(iter(noted), "0")) << 8
     words = {number: "generation", ~_MARK & 0xFFFFFFFF | number: "others and generation"}

@@ -43,7 +43,8 @@ DEVICE = (
 MARKS = tuple(0xFF0000FF | own for own in (0, 0x100, 0x200, 0x80300))
 _MARKED = "100.64.8.1"  # the far end of those connections
 _CHAINED = 0xAB000041  # what the foreign chain sets in the marks of the probe's connections
-_PATIENCE = 15.0  # seconds until all that a start sets going has come to rest, on a busy machine
+_PATIENCE = 30.0  # seconds until all that a start sets going has come to rest, on a busy machine
+_FEW = 3  # descriptors of connections that are under way
 _PACE = 4_000_000  # bits a second: enough to be heavy, nothing for the machine
 
 
@@ -62,6 +63,7 @@ class World:
         self._prepare()
         self._foreign = foreign_state(self.gateway)
         self._names: frozenset[str] | None = None
+        self._descriptors = 0
 
     @property
     def folder(self) -> Path:
@@ -117,13 +119,14 @@ class World:
         held = state.leases.keys()
         yield _listed("not capped", least - held)
         yield _listed("capped and nobody asks for it", held - leases_of(self.files, STEADY) - leases_of(self.files, GUEST))
-        yield (
-            "" if foreign_state(self.gateway) == self._foreign else f"foreign things were touched: {foreign_state(self.gateway)}"
-        )
+        foreign = foreign_state(self.gateway)
+        yield "" if foreign == self._foreign else f"foreign things were touched: {foreign}"
         yield from self._wrong_marks()
         yield _listed("left over", self._files() - (self._names or self._files()))
         yield _listed("processes", self._processes())
         yield from self._wrong_state()
+        if self.daemon.processes:
+            yield from self._wrong_daemon()
 
     def _wrong_marks(self) -> Iterator[str]:
         theirs = sorted(mark & ~DEFAULT_MASK for mark in self._marks("udp", _MARKED))
@@ -140,6 +143,15 @@ class World:
         yield "" if kept else "no last good files are kept"
         yield "" if (state.pending(), state.rejected()) == (None, None) else "a change waits, or was rolled back"
         yield "" if ListStore(self.folder / "state").load(LIST) is not None else "the last good list is not whole"
+
+    def _wrong_daemon(self) -> Iterator[str]:
+        """What the daemon says of itself, what systemd keeps of it, and how many descriptors it has."""
+        status = self.daemon.client.status()
+        yield "" if status["in_sync"] and not status["degraded"] else f"not in sync, or degraded: {status['degraded']}"
+        yield _listed("kept by systemd", self.daemon.systemd.kept.keys() ^ {"nft"})
+        opened = len(list(Path(f"/proc/{self.daemon.process.pid}/fd").iterdir()))
+        self._descriptors = self._descriptors or opened
+        yield "" if opened <= self._descriptors + _FEW else f"{opened} descriptors are open, of {self._descriptors} at first"
 
     def _files(self) -> frozenset[str]:
         """All that lies in the folder, but for the logs of each start."""

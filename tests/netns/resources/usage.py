@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
@@ -72,16 +72,11 @@ class Peak:
 
     memory: int = 0
     descriptors: int = 0
-    threads: int = 0
-    samples: list[Usage] = field(default_factory=list)
 
-    def take(self, pid: int) -> Usage:
+    def take(self, pid: int) -> None:
         now = usage(pid)
-        self.samples.append(now)
         self.memory = max(self.memory, now.memory)
         self.descriptors = max(self.descriptors, now.descriptors)
-        self.threads = max(self.threads, now.threads)
-        return now
 
 
 def slope(samples: list[tuple[float, float]]) -> float:

@@ -193,8 +193,8 @@ def test_htb_is_missed_where_flows_are_to_be_shaped(
 @pytest.mark.parametrize(
     ("leaves", "pool", "grades"),
     [
-        ({Leaf.PFIFO}, 2048, ("warn", "ok")),
-        ({Leaf.PFIFO}, 20, ("warn", "warn")),
+        ({Leaf.BFIFO}, 2048, ("warn", "ok")),
+        ({Leaf.BFIFO}, 20, ("warn", "warn")),
         ({Leaf.FQ_CODEL}, 20, ("ok", "ok")),
         ({Leaf.CAKE}, 20, ("ok", "ok")),
         ({Leaf.CAKE}, 2048, ("warn", "ok")),

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from edged.cli import files, queueing
+from edged.config.control import Control
 from edged.config.gateway import EdgedFile
+from edged.config.named import named_socket
 from edged.kernel.fake import FakeHost, FakeKernel
 from edged.kernel.tcfake import FakeDevice, FakeTrafficControl
 from edged.lists.offline import in_force
@@ -211,5 +213,24 @@ def test_config_schema_is_that_of_edged_yaml_unless_told_otherwise(edged: Edged)
 
 
 def test_the_defaults_said_without_pydantic_are_those_of_the_configuration() -> None:
-    assert EdgedFile.model_fields["control"].default == files.DEFAULT_SOCKET
+    assert Control().path == files.DEFAULT_SOCKET
     assert EdgedFile.model_fields["state"].default == files.DEFAULT_STATE
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("control: run/c.sock\n", "run/c.sock"),
+        ("control: 'run/c.sock' # ours\n", "run/c.sock"),
+        ("control: {path: run/c.sock, group: noc}\n", "run/c.sock"),
+        ('control: {group: noc, path: "run/c.sock"} # ours\r\n', "run/c.sock"),
+        ("control:\n  group: noc\n\n  # where\n  path: run/c.sock\nstate: x\n", "run/c.sock"),
+        ("control: # ours\r\n  path: run/c.sock\r\n", "run/c.sock"),
+        ("control: {group: noc}\nmetrics:\n  path: no\n", None),
+        ("control:\n  group: noc\nother:\n  path: no\n", None),
+        ("control: {group: noc} # path: no\n", None),
+        ("state: x\n", None),
+    ],
+)
+def test_the_socket_is_found_without_reading_yaml(text: str, path: str | None) -> None:
+    assert named_socket(text.encode()) == path

@@ -101,7 +101,7 @@ def test_paths_start_at_the_folder_of_edged_yaml() -> None:
         EDGED + "control: run/control.sock\nstate: ../state\nsubscribers: subscribers.csv\n", subscribers="id,prefixes,plan\n"
     ).edged
     assert edged.rules == Path("/etc/edged/rules.d")
-    assert edged.control == Path("/etc/edged/run/control.sock")
+    assert edged.control.path == Path("/etc/edged/run/control.sock")
     assert edged.state == Path("/etc/edged/../state")
     assert edged.subscribers == Path("/etc/edged/subscribers.csv")
 
@@ -110,7 +110,7 @@ def test_defaults() -> None:
     edged = loaded().edged
     assert edged.marks.mask == 0x00FFFF00
     assert str(edged.metrics.listen) == "127.0.0.1:9825"
-    assert edged.control == Path("/run/edged/control.sock")
+    assert edged.control.path == Path("/run/edged/control.sock")
     assert edged.state == Path("/var/lib/edged")
     assert edged.subscribers is None
     assert edged.never_block == ()

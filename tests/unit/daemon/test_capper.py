@@ -250,6 +250,20 @@ def test_a_device_that_comes_back_has_its_tree_again_with_the_leases_in_it(rig: 
     assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
 
 
+def test_a_lease_stays_while_its_device_is_away(rig: Rig) -> None:
+    rig.heavy(UP4, "203.0.113.1")
+    [lease] = rig.leases.leased(UP4)
+    del rig.traffic.devices["wan0"]
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.settle()
+    assert rig.leases.leased(UP4) == (lease,)
+    rig.traffic.devices["wan0"] = FakeDevice()
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.settle()
+    assert rig.leases.leased(UP4) == (lease,)
+    assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
+
+
 def test_a_class_that_somebody_changed_is_put_right_at_once_and_the_process_is_named(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     [lease] = rig.leases.leased(DOWN4)
@@ -314,7 +328,7 @@ def test_what_edged_changes_itself_is_nobodys_drift(rig: Rig, monkeypatch: pytes
     assert repaired(rig) == {}
 
 
-def test_a_tree_that_is_taken_while_it_is_made_is_made_anew_and_nobodys_lease_ends(rig: Rig) -> None:
+def test_a_tree_that_is_taken_while_it_is_made_is_made_anew(rig: Rig) -> None:
     rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 600")
     rig.heavy(UP4, "203.0.113.1")
     assert rig.capper.is_building
@@ -324,7 +338,8 @@ def test_a_tree_that_is_taken_while_it_is_made_is_made_anew_and_nobodys_lease_en
         rig.tick()
     assert not rig.capper.state.trouble
     assert len(rig.traffic.devices["wan0"].classes or ()) == 601
-    assert rig.leases.leased(UP4) or rig.leases.policed(UP4)
+    rig.heavy(UP4, "203.0.113.1")  # was policed while there were no classes
+    assert rig.leases.leased(UP4)
 
 
 def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(rig: Rig) -> None:
@@ -440,6 +455,22 @@ def test_what_a_tree_sent_before_the_daemon_began_is_nobodys_rate(rig: Rig) -> N
     assert [use.rate for use in rig.capper.state.uses] == [None]
     rig.tick(USE_SECONDS)
     assert [use.rate for use in rig.capper.state.uses] == [0]
+
+
+def test_what_was_shaped_is_counted_by_class_and_direction_and_never_goes_back(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.3", "203.0.113.9")
+    rig.heavy(UP4, "203.0.113.9")
+    rig.tick(USE_SECONDS)
+    for lease in rig.leases.leased(DOWN4):
+        rig.traffic.send("lan0", lease.classid, 700)
+    rig.tick(USE_SECONDS)
+    assert rig.capper.state.shaped == {(FlowClass.P2P, Direction.DOWN): 1400}
+    rig.traffic.devices["lan0"].classes = None  # the device was made anew, and its classes have sent nothing
+    rig.tick(USE_SECONDS)
+    rig.settle()
+    rig.tick(IDLE_AFTER + USE_SECONDS)
+    rig.capper.release()
+    assert rig.capper.state.shaped == {(FlowClass.P2P, Direction.DOWN): 1400}
 
 
 def test_how_many_classes_are_leased(rig: Rig) -> None:

@@ -47,11 +47,12 @@ def queue(number: int, state: State = State.INSPECTING, p2p: int = 7) -> QueueFi
 
 STATE = CapState(
     active=True,
-    able=TrafficCapabilities(htb=True, leaves=frozenset({Leaf.PFIFO, Leaf.FQ_CODEL})),
+    able=TrafficCapabilities(htb=True, leaves=frozenset({Leaf.BFIFO, Leaf.FQ_CODEL})),
     policed={},
     pools={Direction.DOWN: 2048, Direction.UP: 2048},
     leased={Direction.DOWN: 3, Direction.UP: 1},
     capped={(FlowClass.P2P, Shaped): 3, (FlowClass.P2P, Policed): 1},
+    shaped={(FlowClass.P2P, Direction.DOWN): 300},
 )
 CONTENDED = StrangersState(contention="changed again and again", deafness="no memory")
 ENDED = (queue(1, State.ENDED), queue(2, State.ENDED))  # the files ask for two queues, 0 and 1
@@ -251,15 +252,16 @@ def test_the_metrics_of_caps_by_name_label_and_value(rig: Rig) -> None:
 
 def test_what_is_shaped_is_told_by_class_and_what_is_dropped_by_policy(rig: Rig) -> None:
     totals = counters(
-        (Direction.DOWN, Family.IPV4, "shape", "p2p", 1),
-        (Direction.DOWN, Family.IPV6, "shape", "p2p", 2),
         (Direction.DOWN, Family.IPV4, "drop", "p2p", 4),
         (Direction.DOWN, Family.IPV4, "drop", "bulk", 8),
         (Direction.UP, Family.IPV4, "observe", "p2p", 16),
     )
     found = page(rig, configured(rig), WHOLE, dict(totals))
     assert of(found, "capped_bytes_total", "policy_packets_total") == {
+        ("edged_capped_bytes_total", "p2p", "up"): 0,
         ("edged_capped_bytes_total", "p2p", "down"): 300,
+        ("edged_capped_bytes_total", "bulk", "up"): 0,
+        ("edged_capped_bytes_total", "bulk", "down"): 0,
         ("edged_policy_packets_total", "caps", "down", "ipv4", "drop"): 12,
         ("edged_policy_packets_total", "caps", "up", "ipv4", "observe"): 16,
     }

@@ -12,7 +12,8 @@ from edged.config.problem import Severity
 from edged.marks import FlowClass, MarkFields, in_field
 from edged.packet.packet import FlowState, Packet
 from edged.policies import Caps, Op25b, Site
-from edged.policies.capping import CAPPED, QUEUED_PACKETS, TCP_PACKETS, UDP_PACKETS, live_set
+from edged.policies.capping import CAPPED, QUEUED_PACKETS, TCP_PACKETS, UDP_PACKETS
+from edged.policies.heavy import live_set
 from edged.ruleset.evaluate import Decision, Outcome
 from edged.ruleset.nodes import ConntrackDirection, ConntrackState, Direction, Drop, HasLease, OverLimit, Queue, Remember, Side
 from edged.ruleset.sets import Holds, LiveSet
@@ -44,8 +45,9 @@ UNTRACKED, INVALID = FlowState(ConntrackState.UNTRACKED, None), FlowState(Conntr
 AFTER = {FlowClass.P2P: 10_000_000, FlowClass.STREAMING: 50_000_000, FlowClass.BULK: 500_000_000}
 
 
-def flow(flow_class: FlowClass = FlowClass.NONE, octets: int = 0, packets: int = 100, foreign: int = 0) -> FlowState:
-    mark = in_field(MARKS.flow_class, flow_class) | foreign
+def flow(flow_class: FlowClass = FlowClass.NONE, octets: int = 0, packets: int = 100, more: int = 0) -> FlowState:
+    """Of that class, with those other bits in its mark."""
+    mark = in_field(MARKS.flow_class, flow_class) | more
     return FlowState(ESTABLISHED, ORIGINAL, mark, octets, packets)
 
 
@@ -120,7 +122,7 @@ def test_each_inspector_has_a_queue(queues: int) -> None:
 
 def test_where_only_bulk_is_capped_nobody_is_inspected() -> None:
     table = table_of([make(Caps, classes={"bulk": CLASSES["bulk"]})])
-    assert not {"inspect", "note"} & table.chains_by_name.keys()
+    assert not {"caps_inspect", "note"} & table.chains_by_name.keys()
     assert not [rule for rule in table.rules() if isinstance(rule.then, Queue)]
 
 
@@ -130,7 +132,7 @@ def test_where_only_bulk_is_capped_nobody_is_inspected() -> None:
 @both_families
 @pytest.mark.parametrize("flow_class", [FlowClass.P2P, FlowClass.STREAMING, FlowClass.NONE])
 def test_an_answer_goes_into_the_connections_mark_and_foreign_bits_stay(at: Addresses, flow_class: FlowClass) -> None:
-    decision = judge([make(Caps)], answered(up(at.dynamic, at.outside), flow_class), flow(foreign=0x5A00_015A))
+    decision = judge([make(Caps)], answered(up(at.dynamic, at.outside), flow_class), flow(more=0x5A00_015A))
     assert decision.mark == 0x5A00_015A | MARKS.inspected | in_field(MARKS.flow_class, flow_class)
 
 
@@ -149,10 +151,10 @@ def test_the_fields_are_where_the_mask_puts_them(at: Addresses) -> None:
 
 
 @both_families
-@pytest.mark.parametrize(("octets", "found"), [(500_000_000, FlowClass.NONE), (500_000_001, FlowClass.LARGE)])
-def test_a_flow_of_no_class_that_moved_much_is_a_candidate_for_bulk(at: Addresses, octets: int, found: FlowClass) -> None:
-    decision = judge([make(Caps)], down(at.outside, at.dynamic), flow(octets=octets, foreign=0x5A00_005A))
-    assert decision.mark == 0x5A00_005A | in_field(MARKS.flow_class, found)
+@pytest.mark.parametrize(("octets", "found"), [(500_000_000, 0), (500_000_001, MARKS.heavy)])
+def test_a_flow_of_no_class_that_moved_much_is_a_candidate_for_bulk(at: Addresses, octets: int, found: int) -> None:
+    decision = judge([make(Caps)], down(at.outside, at.dynamic), flow(octets=octets, more=0x5A00_005A))
+    assert decision.mark == 0x5A00_005A | found
     assert not names(decision, Remember), "whether it lasts is still to be measured"
 
 
@@ -160,7 +162,7 @@ def test_a_flow_of_no_class_that_moved_much_is_a_candidate_for_bulk(at: Addresse
 def test_a_candidate_is_found_by_the_least_volume_of_any_plan(at: Addresses) -> None:
     plans = {"small": {"bulk": {"after": "100MB"}}, "large": {"bulk": {"after": "1GB"}}, "none": {"bulk": "off"}}
     decision = judge([make(Caps, plans=plans)], down(at.outside, at.dynamic), flow(octets=100_000_001))
-    assert MARKS.class_in(decision.mark) is FlowClass.LARGE
+    assert decision.mark == MARKS.heavy
 
 
 @both_families
@@ -181,7 +183,7 @@ def test_past_its_volume_a_flow_of_a_class_is_heavy_both_ways(at: Addresses, flo
         assert not heavy(packet, flow(flow_class, after))
         assert heavy(packet, flow(flow_class, after + 1))
         assert not heavy(packet, flow(FlowClass.NONE, after + 1))
-        assert not heavy(packet, flow(FlowClass.LARGE, after + 1))
+        assert not heavy(packet, flow(FlowClass.NONE, after + 1, more=MARKS.heavy))
 
 
 @both_families
@@ -230,7 +232,7 @@ def test_a_flow_that_moved_no_more_than_the_least_volume_is_asked_nothing_more(a
     for least, plans in ((AFTER[FlowClass.P2P], {}), (1_000_000, {"own": {"streaming": {"after": "1MB"}}})):
         policies = [make(Caps, plans=plans)]
         decided = [judge(policies, up(at.dynamic, at.outside), flow(flow_class, least + more)) for more in (0, 1)]
-        met = [[rule.name for rule in each.matched if rule.name.startswith(("shape", "caps"))] for each in decided]
+        met = [[rule.name for rule in each.matched if rule.name != "caps_inspect.enter"] for each in decided]
         assert not met[0]
         assert met[1][0] == "shape.moved"
 
@@ -247,14 +249,42 @@ def test_g1_a_never_block_far_end_is_never_held(at: Addresses, flow_class: FlowC
         assert decision.exempted_by.origin == GUARDED_SITE.never_block_origin
 
 
-def test_leases_and_limits_are_asked_before_anybody_is_remembered_and_never_block_before_all() -> None:
+@both_families
+@each_class
+def test_what_makes_a_flow_heavy_is_asked_once_and_stands_in_its_mark(at: Addresses, flow_class: FlowClass) -> None:
+    after, none = AFTER[flow_class], flow(flow_class, more=0x5A00_005A)
+    for packet in (up(at.dynamic, at.outside), down(at.outside, at.dynamic)):
+        assert judge([make(Caps)], packet, replace(none, octets=after)).mark == none.mark
+        marked = judge([make(Caps)], packet, replace(none, octets=after + 1)).mark
+        assert marked == none.mark | MARKS.heavy
+        decision = judge([make(Caps)], packet, replace(none, mark=marked), GUARDED_SITE)
+        assert names(decision, Remember)
+        assert not [rule.name for rule in decision.matched if "moved" in rule.name or "found" in rule.name]
+
+
+@both_families
+@each_class
+def test_g1_a_flow_with_a_never_block_far_end_never_becomes_heavy(at: Addresses, flow_class: FlowClass) -> None:
+    for packet in (up(at.dynamic, at.guarded), down(at.guarded, at.dynamic)):
+        state = flow(flow_class, 10**12, more=MARKS.inspected)
+        assert judge([make(Caps)], packet, state, GUARDED_SITE).mark == state.mark
+
+
+@both_families
+def test_an_answer_that_comes_late_takes_the_weight_of_a_candidate_away(at: Addresses) -> None:
+    """What is much for bulk says nothing of p2p: that is asked at the next packet."""
+    decision = judge([make(Caps)], answered(up(at.dynamic, at.outside), FlowClass.P2P), flow(more=MARKS.heavy))
+    assert decision.mark == MARKS.inspected | in_field(MARKS.flow_class, FlowClass.P2P)
+
+
+def test_leases_and_limits_are_asked_before_anybody_is_remembered() -> None:
     """By the evaluator neither ever holds, so the order is read off the table."""
     table = table_of([make(Caps)], GUARDED_SITE)
     for direction in ("up", "down"):
         for flow_class in CAPPED:
             chain = table.chains_by_name[f"caps_{direction}_{flow_class.label}_heavy"]
-            asked = [type(rule.when[0]).__name__ if rule.when else "guard" for rule in chain.rules]
-            assert asked == ["guard", "HasLease", "HasLease", "OverLimit", "OverLimit", "AddressIn", "AddressIn"]
+            asked = [type(rule.when[0]).__name__ for rule in chain.rules]
+            assert asked == ["HasLease", "HasLease", "OverLimit", "OverLimit", "AddressIn", "AddressIn"]
 
 
 # --- plans ---
@@ -312,7 +342,7 @@ def test_the_caps_of_a_plan_are_the_general_ones_but_for_what_it_says() -> None:
     assert isinstance(bulk, BulkCap)
     assert (bulk.sustained, bulk.lasting, bulk.after) == (20_000_000, 300.0, 500_000_000)
     assert caps.cap(FlowClass.P2P, "home") == caps.cap(FlowClass.P2P, None) == general
-    assert caps.cap(FlowClass.LARGE) is caps.cap(FlowClass.NONE) is None
+    assert caps.cap(FlowClass.NONE) is None
 
 
 # --- the table ---
@@ -333,13 +363,13 @@ def test_the_maps_and_sets_that_others_fill() -> None:
                 assert match.family is (Family.IPV4 if match.map.endswith("4") else Family.IPV6)
 
 
-def test_what_is_held_is_counted_by_class_direction_and_family() -> None:
+def test_what_is_dropped_is_counted_by_class_direction_and_family() -> None:
+    """What is shaped is counted by its tc class."""
     assert {counter.name for counter in table_of([make(Caps)]).counters} == {
-        f"caps_{direction}_{name}_{family}_{verdict}"
+        f"caps_{direction}_{name}_{family}_drop"
         for direction in ("up", "down")
         for name in ("p2p", "streaming", "bulk")
         for family in ("ip", "ip6")
-        for verdict in ("shape", "drop")
     } | {"caps_queue"}
 
 

@@ -80,9 +80,9 @@ def test_the_commands_of_a_tree() -> None:
         "tc qdisc add dev lan0 root handle ed: htb default 0 direct_qlen 1000",
         "tc class add dev lan0 parent ed: classid ed:1 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
         "tc class add dev lan0 parent ed:1 classid ed:3 htb rate 2mbit ceil 2mbit burst 3028b cburst 3028b quantum 3028",
-        "tc qdisc replace dev lan0 parent ed:3 handle 1003: pfifo limit 100",
+        "tc qdisc replace dev lan0 parent ed:3 handle 1003: bfifo limit 80000",
         "tc class add dev lan0 parent ed:1 classid ed:2 htb rate 1gbit ceil 1gbit burst 1250000b cburst 1250000b quantum 200000",
-        "tc qdisc replace dev lan0 parent ed:2 handle 1002: pfifo limit 100",
+        "tc qdisc replace dev lan0 parent ed:2 handle 1002: bfifo limit 18750000",
     ]
 
 
@@ -95,7 +95,7 @@ def test_every_step_has_a_command_and_a_name() -> None:
         AddClass("lan0", LINE, ROOT, line),
         AddLeaf("lan0", classid, Leaf.CAKE),
         AddLeaf("lan0", classid, Leaf.FQ_CODEL),
-        AddLeaf("lan0", classid, Leaf.PFIFO),
+        AddLeaf("lan0", classid, Leaf.BFIFO, 90_000),
         RemoveLeaf("lan0", classid),
         RemoveClass("lan0", classid),
         RemoveRoot("lan0"),
@@ -104,5 +104,5 @@ def test_every_step_has_a_command_and_a_name() -> None:
     assert list(commands(steps))[3:6] == [
         "tc qdisc replace dev lan0 parent ed:2 handle 1002: cake besteffort memlimit 4194304b",
         "tc qdisc replace dev lan0 parent ed:2 handle 1002: fq_codel limit 1000 flows 64",
-        "tc qdisc replace dev lan0 parent ed:2 handle 1002: pfifo limit 100",
+        "tc qdisc replace dev lan0 parent ed:2 handle 1002: bfifo limit 90000",
     ]

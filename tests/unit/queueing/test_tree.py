@@ -49,7 +49,7 @@ def test_a_device_has_a_name_that_the_kernel_takes(name: str) -> None:
 
 
 def test_pools_are_bounded_by_what_a_leaf_costs() -> None:
-    for leaf, size in ((Leaf.PFIFO, 0), (Leaf.PFIFO, 16_385), (Leaf.CAKE, 257)):
+    for leaf, size in ((Leaf.BFIFO, 0), (Leaf.BFIFO, 16_385), (Leaf.CAKE, 257)):
         with pytest.raises(ValueError, match="not a pool"):
             Shaper("lan0", LAN.line, size, leaf)
     last = Shaper("lan0", LAN.line, 16_384, Leaf.FQ_CODEL).classes[-1]
@@ -60,8 +60,8 @@ def test_the_best_leaf_is_one_that_there_is() -> None:
     everything = frozenset(Leaf)
     assert best_leaf(everything, 100) is Leaf.CAKE
     assert best_leaf(everything, 2_000) is Leaf.FQ_CODEL
-    assert best_leaf(frozenset((Leaf.PFIFO,)), 100) is Leaf.PFIFO
-    assert best_leaf(frozenset(), 100) is Leaf.PFIFO
+    assert best_leaf(frozenset((Leaf.BFIFO,)), 100) is Leaf.BFIFO
+    assert best_leaf(frozenset(), 100) is Leaf.BFIFO
 
 
 def test_a_state_is_a_rate_and_back() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edged.replay.readers import CaptureUnreadable
 from edged.replay.readers.record import LONGEST_RECORD
+from tests.promises import Measured
 from tests.unit.replay.captures import enhanced, interface, obsolete, option, pcap, read, section, simple
 
 PARTS = 8
@@ -42,9 +43,10 @@ def ends(raw: bytes) -> int:
     return len(records)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_changed_files_are_read_to_an_end(part: int) -> None:
+def test_changed_files_are_read_to_an_end(part: int, measured: Measured) -> None:
     chance = random.Random(part)
     found = 0
     for _ in range(FILES):
@@ -62,6 +64,7 @@ def test_changed_files_are_read_to_an_end(part: int) -> None:
                     raw[at:at] = raw[at : at + chance.randrange(80)]
         found += ends(bytes(raw))
     assert found > FILES
+    measured(f"captures: read to their ends in {PARTS} times {FILES:,} files")
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", pcap(), section(), section() + interface()]))

@@ -1,0 +1,52 @@
+"""What the classes of leases do from one look at them to the next: who is in use, how fast, and how much was shaped in all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from edged.caps.book import Grant, Shaped
+from edged.daemon.capstate import Use
+from edged.daemon.trees import Work
+from edged.marks import FlowClass
+from edged.queueing.tree import ClassId
+from edged.ruleset.nodes import Direction
+
+Works = Mapping[Direction, Mapping[ClassId, Work]]
+
+_NOTHING: Mapping[ClassId, Work] = {}
+
+
+class Usage:
+    """For one thread; `shaped` are the bytes that leased classes have sent since it began."""
+
+    def __init__(self) -> None:
+        self.shaped: Counter[tuple[FlowClass, Direction]] = Counter()
+        self._before: Works = {}
+        self._at = 0.0
+
+    def look(self, now: float, works: Works, grants: Iterable[Grant]) -> list[tuple[Grant, Use]]:
+        """The leases and what they did since the last look; one whose class sent anything was used just now.
+
+        What a class sent before it was first looked at is nobody's.
+        """
+        before, seconds = self._before, now - self._at
+        self._before, self._at = works, now
+        found = []
+        for grant in grants:
+            rate = dropped = None
+            account, method = grant.account, grant.method
+            if isinstance(method, Shaped):
+                present = works.get(account.direction, _NOTHING).get(method.classid)
+                earlier = before.get(account.direction, _NOTHING).get(method.classid)
+                if present is not None and earlier is not None:
+                    sent = max(0, present.octets - earlier.octets)  # below 0: the class was made anew
+                    if sent:
+                        grant.used = now
+                        self.shaped[account.flow_class, account.direction] += sent
+                    rate, dropped = sent * 8 / seconds, max(0, present.drops - earlier.drops) / seconds
+            holder = grant.holder
+            name = holder.id or str(holder.key)
+            what = account.flow_class, account.direction, type(method), grant.rate.bits
+            found.append((grant, Use(name, holder.plan, *what, rate, dropped)))
+        return found
