@@ -23,6 +23,7 @@ _GENERATION = re.compile(r"^(edged:blocklist_\w+\.keep:.*:generation)=(\d+)$")
 _JUDGED = re.compile(r"^edged:blocklist_\w+\.(keep|judged):")
 _DIGESTS = re.compile(r"(edged:[^:]*):[0-9a-f]{16}:[0-9a-f]{8}")
 _MOVED = re.compile(r"\b(blocklist[46]_[a-z0-9]+)_\d+\b")
+_LEAF = re.compile(r" dev (\S+) parent (ed:\S+) ")
 _MARK = 0xFF00  # of the generation, by the default mask
 _UNTOLD = {"handle", "packets", "bytes", "expires", "timeout", "index"}
 
@@ -44,7 +45,7 @@ class ClassOf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KernelState:
-    """What edged made: the table and the roots line by line, the classes, and who is capped by which of them."""
+    """What edged made: the table and the roots line by line, the classes with their leaves, and who is capped by which."""
 
     lines: tuple[str, ...]
     classes: Mapping[ClassOf, str]
@@ -63,10 +64,16 @@ class KernelState:
 def kernel_state(gateway: Host) -> KernelState:
     """What edged has made there."""
     objects = [*_ours(json.loads(gateway.run(["nft", "-j", "list", "ruleset"], check=True).stdout)["nftables"])]
-    classes = {ClassOf(device, classid): line for device in SHAPED for classid, line in _classes(gateway, device)}
+    qdiscs = _qdiscs(gateway)
+    leaves = {ClassOf(*found.groups()): line for line in qdiscs if (found := _LEAF.search(line))}
+    classes = {
+        ClassOf(device, classid): f"{line}, {leaves.get(ClassOf(device, classid), 'without a leaf')}"
+        for device in SHAPED
+        for classid, line in _classes(gateway, device)
+    }
     leases = {Lease(name, key, _rate(classes.get(held, ""))): held for name, key, held in _leases(objects)}
     table = sorted(map(_told, _without_generation(objects)))
-    return KernelState((*table, *_qdiscs(gateway)), classes, leases)
+    return KernelState((*table, *(line for line in qdiscs if not _LEAF.search(line))), classes, leases)
 
 
 def foreign_state(gateway: Host) -> str:
@@ -147,6 +154,7 @@ def _rate(line: str) -> str:
 
 
 def _qdiscs(gateway: Host) -> list[str]:
+    """Those of the shaped devices, as tc writes them."""
     shown = gateway.run(["tc", "qdisc", "show"], check=True).stdout
     ours = (line for line in shown.splitlines() if any(f" dev {device} " in line for device in SHAPED))
     return sorted(re.sub(r" (refcnt|direct_packets_stat) [0-9]+", "", line) for line in ours)
