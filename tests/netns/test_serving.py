@@ -88,7 +88,8 @@ def test_a_start_without_the_key_enforces_the_policy_and_serves_nobody(daemon: D
     assert "op25b_up" in daemon.table()
     assert scrape(daemon, authority).returncode != 0
     plain = daemon.host.run(["curl", "-sS", "http://127.0.0.1:9825/metrics"])
-    assert (plain.returncode, plain.stdout) == (52, "")
+    assert plain.returncode in {52, 56}  # closed or reset, without an answer
+    assert plain.stdout == ""
     renew(daemon, authority)
     eventually(lambda: "edged_build_info" in scrape(daemon, authority).stdout)
 
