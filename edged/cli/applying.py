@@ -161,7 +161,13 @@ class ByItself:
             if left < -GUARDIAN_SECONDS:
                 start_guardian(self._state.path, self._socket)
             return max(0.0, left)
-        return Ended.ROLLED_BACK if self._state.rejected() == self._digest else Ended.CONFIRMED
+        if self._state.rejected() != self._digest:
+            return Ended.CONFIRMED
+        try:
+            with self._state.turn():  # whoever claimed the change has it until the kernel is as before
+                return Ended.ROLLED_BACK
+        except Refused:
+            return 0.0
 
     def _keep_as_good(self) -> tuple[str, ...]:
         """Keep the files for a rollback; what is enforced does not depend on it."""

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from edged.errors import EdgedError, Refused
@@ -34,6 +35,19 @@ def listen(path: Path) -> socket.socket:
         made.close()
         raise
     return made
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """As `listen`; at its end the socket is closed, and its path removed unless it is a later daemon's by then."""
+    with contextlib.closing(listen(path)) as control:
+        made = path.stat().st_ino
+        try:
+            yield control
+        finally:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == made:
+                    path.unlink()
 
 
 def _remove_stale(path: Path) -> None:

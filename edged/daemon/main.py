@@ -9,20 +9,19 @@ What enforcement does not need is imported after the policy is in force.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edged import __version__
 from edged.clock import Clock, SystemClock
-from edged.control.listener import listen
+from edged.control.listener import listening
 from edged.control.messages import Degraded
 from edged.daemon import logs
 from edged.daemon.boot import choose, state_folder
@@ -106,7 +105,7 @@ class _Daemon:
         state = StateFolder(state_folder(self.path), self.clock)
         choice = choose(self.load, state)
         async with AsyncExitStack() as opened:
-            control = opened.enter_context(_control_socket(choice.named.edged.control.path))
+            control = opened.enter_context(listening(choice.named.edged.control.path))
             await self._open_kernel(opened)
             self.list_store = ListStore(state.path)
             self.lifelines = Lifelines(self.clock)
@@ -260,18 +259,6 @@ async def _until(asked: asyncio.Event, *tasks: Coroutine[None, None, None]) -> N
         await asked.wait()
         for task in running:
             task.cancel()
-
-
-@contextmanager
-def _control_socket(path: Path) -> Iterator[socket.socket]:
-    with closing(listen(path)) as control:
-        made = path.stat().st_ino
-        try:
-            yield control
-        finally:
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == made:  # else it is a later daemon's
-                    path.unlink()
 
 
 def _lock_warnings(lock: Lock, systemd: Systemd) -> tuple[str, ...]:

@@ -5,9 +5,9 @@
                                   packet mark says inspected   -> note: the answer goes into the connection's mark
                                   moved the least of any after -> caps_moved
     caps_moved                    no class                     -> caps_unclassed: heavy, where much was moved
-                                  oifname <access>             -> caps_moved_down -> caps_down_<class>, by its subscriber's plan
-                                                                                  -> caps_found_down: heavy -> caps_down
-    caps_heavy                    oifname <access>             -> caps_down -> caps_down_<class>_heavy: leases, limits
+                                  <class>, oifname <access>    -> caps_down_<class>: by its subscriber's plan
+                                                               -> caps_found_down: heavy -> caps_heavy
+    caps_heavy                    <class>, oifname <access>    -> caps_down_<class>_heavy: leases, limits
                                   packet mark says inspected   -> note
 
 and in the other direction alike. What a flow has moved, whose it is and whether its far end is a never-block one is asked until
@@ -85,11 +85,11 @@ class Capping:
         heavy = [Heavy(self.mode, direction, each, covered) for direction in Direction for each in self.classes]
         sets: list[AnySet] = [*covered.values(), *(made for each in plans for made in each.sets)]
         chains = [*self._inspection(site.marks, places), self._shape(least, site.marks, places)]
-        chains += [*self._deciding(site, places), self._unclassed(site.marks, places)]
+        chains += [self._moved(site, places), self._unclassed(site.marks, places)]
         for direction in Direction:
             chains += (each.chain(direction, places) for each in plans)
             chains.append(_found(site, direction, places))
-        chains += self._holding(site, places)
+        chains.append(self._heavy(site, places))
         for each in heavy:
             sets += each.live_sets
             chains.append(each.chain(places))
@@ -142,15 +142,11 @@ class Capping:
         for held in (self.held, *self.plans.values()):
             yield from (cap.after for each in classes if (cap := held[each]) is not None)
 
-    def _deciding(self, site: Site, places: Places) -> Iterator[Chain]:
-        """Flows that may be heavy, by their direction and class."""
-        marks = site.marks
-        unclassed = rule(
-            "caps_moved.unclassed", (MarkIs(marks.flow_class, FlowClass.NONE),), Goto("caps_unclassed"), places.at("classes")
-        )
-        yield Chain("caps_moved", (unclassed, *_by_direction("caps_moved", "caps_moved", site, places)))
-        for direction in Direction:
-            yield self._by_class(f"caps_moved_{direction.value}", direction, "", marks, places)
+    def _moved(self, site: Site, places: Places) -> Chain:
+        """Flows that may be heavy, by their class and direction."""
+        none = (MarkIs(site.marks.flow_class, FlowClass.NONE),)
+        unclassed = rule("caps_moved.unclassed", none, Goto("caps_unclassed"), places.at("classes"))
+        return Chain("caps_moved", (unclassed, *self._by_class("caps_moved", "", site, places)))
 
     def _unclassed(self, marks: MarkFields, places: Places) -> Chain:
         """Notes what may be a bulk transfer, by the least volume of any plan: nobody asks yet whose flow it is."""
@@ -161,36 +157,24 @@ class Capping:
             "caps_unclassed", (rule("caps_unclassed.heavy", (much,), SetMark(marks.heavy, 1), places.at("classes", "bulk")),)
         )
 
-    def _holding(self, site: Site, places: Places) -> Iterator[Chain]:
-        """Heavy flows, by their direction and class; of those without one an answer can still come."""
-        ways = _by_direction("caps_heavy", "caps", site, places)
-        yield Chain("caps_heavy", (*ways, *self._answered("caps_heavy", site.marks, places)))
-        for direction in Direction:
-            yield self._by_class(f"caps_{direction.value}", direction, "_heavy", site.marks, places)
+    def _heavy(self, site: Site, places: Places) -> Chain:
+        """Heavy flows, by their class and direction; of those without a class an answer can still come."""
+        ways = self._by_class("caps_heavy", "_heavy", site, places)
+        return Chain("caps_heavy", (*ways, *self._answered("caps_heavy", site.marks, places)))
 
-    def _by_class(self, name: str, direction: Direction, what: str, marks: MarkFields, places: Places) -> Chain:
-        rules = (
-            rule(
-                f"{name}.{each.label}",
-                (MarkIs(marks.flow_class, each),),
-                Goto(f"caps_{direction.value}_{each.label}{what}"),
-                places.at("classes", each.label),
-            )
-            for each in self.classes
-        )
-        return Chain(name, tuple(rules))
-
-
-def _by_direction(chain: str, target: str, site: Site, places: Places) -> Iterator[Rule]:
-    """By the interface that the packet goes out by."""
-    for direction, names in ((Direction.DOWN, site.access), (Direction.UP, site.upstream)):
-        for name in names:
-            word = direction.value
-            yield rule(f"{chain}.{word}.{name}", (GoesOut(name),), Jump(f"{target}_{word}"), places.at("classes"))
+    def _by_class(self, chain: str, what: str, site: Site, places: Places) -> Iterator[Rule]:
+        """By class, and the interface that the packet goes out by: a chain between the two would cost as much as two rules."""
+        for each in self.classes:
+            for direction, names in ((Direction.DOWN, site.access), (Direction.UP, site.upstream)):
+                target = Goto(f"caps_{direction.value}_{each.label}{what}")
+                for name in names:
+                    when = MarkIs(site.marks.flow_class, each), GoesOut(name)
+                    called = f"{chain}.{each.label}.{direction.value}.{name}"
+                    yield rule(called, when, target, places.at("classes", each.label))
 
 
 def _found(site: Site, direction: Direction, places: Places) -> Chain:
     """What is heavy from now on, unless its far end is a never-block one."""
     name, origin = f"caps_found_{direction.value}", places.at("classes")
     noted = rule(f"{name}.heavy", (), SetMark(site.marks.heavy, 1), origin)
-    return Chain(name, (*site.guard(name, direction), noted, rule(f"{name}.held", (), Goto(f"caps_{direction.value}"), origin)))
+    return Chain(name, (*site.guard(name, direction), noted, rule(f"{name}.held", (), Goto("caps_heavy"), origin)))

@@ -35,6 +35,9 @@ PATIENCE = 1.0
 @pytest.fixture
 def daemon(topology: Topology) -> Iterator[Daemon]:
     made = Daemon(topology.gateway)
+    made.lifelines = tuple(
+        str(each).encode() for host in (topology.web, topology.foreign_mail) for each in (host.ipv4, host.ipv6)
+    )
     made.write("edged.yaml", "127.0.0.1:9825", "0.0.0.0:9825")
     (made.folder / "rules.d/10-blocklist.yaml").write_text(BLOCKLIST)
     (made.folder / "lists/feed").write_text("198.18.0.1\n198.18.0.2\n")

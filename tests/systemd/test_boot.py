@@ -16,7 +16,7 @@ from tests.systemd.machine import Machine
 
 pytestmark = pytest.mark.timeout(900)  # the first run makes the Debian root
 
-ROUNDS = 8 if os.environ.get("EDGED_PROFILE") == "long" else 1
+ROUNDS = 4 if os.environ.get("EDGED_PROFILE") == "long" else 1
 AFTER = 1.0  # seconds of probing with all of it up
 SETTLED = 500  # SYNs at the end of which none may be missing
 OP25B = "/etc/edged/rules.d/20-op25b.yaml"

@@ -21,7 +21,7 @@ from tests.tiers import require
 pytestmark = pytest.mark.timeout(900)  # the first run makes the Debian root, and the long one waits for many watchdogs
 
 IS_LONG = os.environ.get("EDGED_PROFILE") == "long"
-RUNS = 6 if IS_LONG else 1  # of the probe: its receiver has room for a minute or two
+RUNS = 4 if IS_LONG else 1  # of the probe: its receiver has room for a minute or two
 PERSIST = 'Lock.OWNER_PERSIST if self.features.get("table_persist") else Lock.OWNER', "Lock.OWNER"
 SIGNAL = ("systemctl", "kill", "--kill-whom=main")
 
