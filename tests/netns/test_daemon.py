@@ -314,7 +314,7 @@ def test_links_and_peers(daemon: Daemon) -> None:
     assert [each["what"] for each in daemon.client.status()["degraded"]] == ["interface lan0"]
     daemon.host.run(["ip", "link", "set", "lan1", "name", "lan0"], check=True)
     eventually(lambda: not daemon.client.status()["degraded"])
-    assert "interface lan0 is there now" in daemon.log()
+    eventually(lambda: "interface lan0 is there now" in daemon.log())
 
     path = daemon.folder / "control.sock"
     assert asked(path, "status", user=65533) == ("200", "gw1")
