@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from tests.promises import FIGURE, NUMBER, PROMISES, table
+from tests.promises import FIGURE, NUMBER, PROMISES, Promise, table
 
 
 def report(promise: int, outcome: str, *figures: str, when: str = "call") -> pytest.TestReport:
@@ -40,3 +43,9 @@ def test_promises_without_a_harness_are_named() -> None:
 
 def test_a_run_without_harnesses_has_no_table() -> None:
     assert list(table([])) == []
+
+
+def test_the_readmes_page_has_each_promise_with_its_target_and_a_figure() -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text().partition("\n## Promises\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    assert {int(number): Promise(title, target) for number, title, target, _ in rows} == PROMISES
