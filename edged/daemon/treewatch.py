@@ -30,11 +30,12 @@ class TreeWatch:
         self._strangers = strangers
         self._devices = devices
         self._clock = clock
-        self._names: dict[int, str] = {}  # of the devices by their numbers, as they were at the last event
+        self._names: dict[int, str] = {}  # of the devices by their numbers, as they were at the last event or at the start
 
     async def run(self) -> None:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()
+        self._names = _numbered(self._devices())  # else the first device to go would not be known
         loop.add_reader(self._events.fileno(), self._heard)
         try:
             await loop.create_future()

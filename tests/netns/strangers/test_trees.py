@@ -35,6 +35,7 @@ RATE = Rate(10_000_000)
 # the pool that is shipped
 SETTINGS = Settings([Plan("ten", RATE.bits // 1000, RATE.bits // 1000)], pool=2048, replaces=[DEVICE])
 PATIENCE = 20.0  # s, on a busy machine
+ABSENCE = 1.5  # s; looks can be a second apart, and an absence that none falls into is told as something else, or not at all
 LEAST_PERIOD = 0.8  # s from one to the next; who changes trees much oftener than once a second is contending for them
 
 
@@ -118,6 +119,7 @@ def test_an_interface_that_was_away_has_its_tree_again(
             steps = step(gateway)
             next(steps)
             eventually(lambda: f"interface {DEVICE}" in degraded(gateway))
+            time.sleep(ABSENCE)
             changes.until_quiet()
             next(steps, None)
             times.append(until_whole(changes, number(gateway)))
