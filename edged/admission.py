@@ -1,13 +1,17 @@
 """Who may stay connected to a listener: so many at once, and each so long until it was answered; pure.
 
-A newcomer is let in before one that has waited long is: whoever opens connections and says nothing closes but its own, and
-who asks at once is answered. What is being answered is never sent away.
+A newcomer takes the place of the one that has waited longest: whoever opens connections and says nothing closes but its own.
+But each has GRACE_SECONDS to ask in, however many come after it, so that who asks at once is answered. What is being answered
+is never sent away.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+
+GRACE_SECONDS = 0.2  # a thread that others keep from its processor may take most of this to read what was asked
 
 Guest = TypeVar("Guest", bound=Hashable)
 
@@ -21,10 +25,12 @@ class Admission(Generic[Guest]):
         self._waiting: dict[Guest, float] = {}  # since when, the longest first
         self._answered: set[Guest] = set()  # those being answered
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a newcomer can be let in; not while as many as there may be are being answered."""
-        return len(self._answered) < self._most
+    def wait(self, now: float) -> float:
+        """Seconds until a newcomer can be let in; infinite where all who are in are being answered."""
+        if len(self._waiting) + len(self._answered) < self._most:
+            return 0.0
+        longest = next(iter(self._waiting.values()), math.inf)
+        return max(0.0, longest + GRACE_SECONDS - now)
 
     @property
     def guests(self) -> frozenset[Guest]:
@@ -32,7 +38,7 @@ class Admission(Generic[Guest]):
         return frozenset((*self._waiting, *self._answered))
 
     def admit(self, guest: Guest, now: float) -> Guest | None:
-        """Let a newcomer in, and give who has to go for it."""
+        """Let a newcomer in, there being none to wait for, and give who has to go for it."""
         gone = None
         if len(self._waiting) + len(self._answered) >= self._most:
             gone = next(iter(self._waiting), None)

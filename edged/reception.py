@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,9 +82,11 @@ class Reception:
 
     async def _await_room(self) -> None:
         self._forget_closed()
-        while not self._admission.has_room:
+        while (wait := self._admission.wait(asyncio.get_running_loop().time())) > 0:
             self._room.clear()
-            await self._room.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if math.isinf(wait) else wait):
+                    await self._room.wait()
             self._forget_closed()
 
     async def _take_one(self, protocol: Callable[[], asyncio.Protocol]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import socket
 import socketserver
 import threading
@@ -57,7 +58,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.address_family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         self._keeper = keeper
         self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS + _LEAVING)
-        self._lock = threading.Lock()  # of the admission, which all threads tell what they are at
+        self._admitting = threading.Condition()  # all threads tell the admission what they are at
         self._admission = Admission[socket.socket](MOST_CONNECTIONS, _PATIENCE)
         super().__init__((listen.host, listen.port), _Handler)
 
@@ -88,16 +89,23 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         if not self._slots.acquire(timeout=_PATIENCE):
             self.shutdown_request(request)
             return
-        with self._lock:
-            let_in = self._admission.has_room
-            gone = self._admission.admit(request, time.monotonic()) if let_in else None
-            if gone is not None:
-                _shut_down(gone)
-        if let_in:
+        if self._admit(request):
             super().process_request(request, client_address)
         else:
             self._slots.release()
             self.shutdown_request(request)
+
+    def _admit(self, connection: socket.socket) -> bool:
+        """Whether the connection is let in; where another is to make room, once that one had its time."""
+        with self._admitting:
+            while (wait := self._admission.wait(time.monotonic())) > 0:
+                if math.isinf(wait):
+                    return False
+                self._admitting.wait(wait)
+            gone = self._admission.admit(connection, time.monotonic())
+            if gone is not None:
+                _shut_down(gone)
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  the base's signature
         """Make the handshake, serve, close; a connection that ends in the middle is nobody's fault."""
@@ -110,25 +118,26 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         except Exception:  # noqa: BLE001  edged's own fault must not end the daemon
             _log.exception("metrics: a request could not be answered")
         finally:
-            with self._lock:
+            with self._admitting:
                 self._admission.leave(request)
+                self._admitting.notify()
             self.shutdown_request(request)
             self._slots.release()
 
     @contextlib.contextmanager
     def answering(self, connection: socket.socket) -> Iterator[None]:
         """While its answer is made a connection is not sent away."""
-        with self._lock:
+        with self._admitting:
             self._admission.begin(connection)
         try:
             yield
         finally:
-            with self._lock:
+            with self._admitting:
                 self._admission.end(connection, time.monotonic())
 
     def service_actions(self) -> None:
         """Twice a second: end what takes too long."""
-        with self._lock:
+        with self._admitting:
             for connection in self._admission.overdue(time.monotonic()):
                 _shut_down(connection)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edged.admission import Admission
+from edged.admission import GRACE_SECONDS, Admission
 
 MOST, PATIENCE = 3, 5.0
 
@@ -14,6 +17,17 @@ def test_a_newcomer_is_let_in_before_who_waits_longest() -> None:
     admission = Admission[str](2, PATIENCE)
     assert [admission.admit(guest, now) for now, guest in enumerate("abcd")] == [None, None, "a", "b"]
     assert admission.guests == {"c", "d"}
+
+
+def test_each_has_time_to_ask_before_another_takes_its_place() -> None:
+    admission = Admission[str](2, PATIENCE)
+    admission.admit("a", 0.0)
+    assert admission.wait(0.0) == 0.0
+    admission.admit("b", GRACE_SECONDS / 2)
+    assert admission.wait(GRACE_SECONDS / 2) == pytest.approx(GRACE_SECONDS / 2)
+    admission.begin("a")
+    assert admission.wait(GRACE_SECONDS) == pytest.approx(GRACE_SECONDS / 2)
+    assert admission.wait(GRACE_SECONDS * 1.5) == 0.0
 
 
 def test_who_is_being_answered_stays_and_then_has_its_time_anew() -> None:
@@ -31,14 +45,13 @@ def test_who_is_being_answered_stays_and_then_has_its_time_anew() -> None:
 
 def test_there_is_no_room_while_as_many_as_may_be_are_answered() -> None:
     admission = Admission[str](1, PATIENCE)
-    assert admission.has_room
+    assert admission.wait(0.0) == 0.0
     admission.admit("a", 0.0)
-    assert admission.has_room
     admission.begin("a")
-    assert not admission.has_room
+    assert admission.wait(100.0) == math.inf
     admission.leave("a")
-    assert admission.has_room
-    admission.end("a", 1.0)
+    assert admission.wait(100.0) == 0.0
+    admission.end("a", 101.0)
     assert admission.guests == frozenset()
 
 
@@ -51,13 +64,16 @@ class Comings(RuleBasedStateMachine):
         self.now = 0.0
         self.come = 0
         self.answered: set[int] = set()
+        self.since: dict[int, float] = {}
 
-    @precondition(lambda self: self.admission.has_room)
+    @precondition(lambda self: self.admission.wait(self.now) == 0)
     @rule()
     def newcomer(self) -> None:
         self.come += 1
         gone = self.admission.admit(self.come, self.now)
         assert gone not in self.answered
+        assert gone is None or self.now - self.since[gone] >= GRACE_SECONDS * 0.999
+        self.since[self.come] = self.now
         assert self.come in self.admission.guests
 
     @rule(guest=st.integers(1, 20), what=st.sampled_from(["begin", "end", "leave"]))
@@ -68,6 +84,8 @@ class Comings(RuleBasedStateMachine):
             self.answered |= {guest} if was_in else set()
         elif what == "end":
             self.admission.end(guest, self.now)
+            if guest in self.answered:
+                self.since[guest] = self.now
             self.answered.discard(guest)
         else:
             self.admission.leave(guest)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import unified_diff
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from edged.lab.topology import Host
 
@@ -24,6 +25,7 @@ _JUDGED = re.compile(r"^edged:blocklist_\w+\.(keep|judged):")
 _DIGESTS = re.compile(r"(edged:[^:]*):[0-9a-f]{16}:[0-9a-f]{8}")
 _MOVED = re.compile(r"\b(blocklist[46]_[a-z0-9]+)_\d+\b")
 _LEAF = re.compile(r" dev (\S+) parent (ed:\S+) ")
+_ASKED_AGAIN = 10
 _MARK = 0xFF00  # of the generation, by the default mask
 _UNTOLD = {"handle", "packets", "bytes", "expires", "timeout", "index"}
 
@@ -63,7 +65,7 @@ class KernelState:
 
 def kernel_state(gateway: Host) -> KernelState:
     """What edged has made there."""
-    objects = [*_ours(json.loads(gateway.run(["nft", "-j", "list", "ruleset"], check=True).stdout)["nftables"])]
+    objects = [*_ours(_ruleset(gateway))]
     qdiscs = _qdiscs(gateway)
     leaves = {ClassOf(*found.groups()): line for line in qdiscs if (found := _LEAF.search(line))}
     classes = {
@@ -84,6 +86,19 @@ def foreign_state(gateway: Host) -> str:
     queues = [gateway.run(argv, check=True).stdout for argv in commands]
     links = json.loads(gateway.run(["ip", "-j", "link"], check=True).stdout)
     return "\n".join((*others, *queues, *(f"{link['ifname']} txqlen {link.get('txqlen')}" for link in links)))
+
+
+def _ruleset(gateway: Host) -> list[dict[str, Any]]:
+    """As nft lists it.
+
+    nft 1.0.6 reads the flags of a table that has but one after it has freed them (table_flags_json), and where that memory holds
+    something else by then it ends in the middle of its JSON: it is asked again.
+    """
+    for _ in range(_ASKED_AGAIN):
+        with suppress(json.JSONDecodeError):
+            listed = json.loads(gateway.run(["nft", "-j", "list", "ruleset"], check=True).stdout)
+            return cast(list[dict[str, Any]], listed["nftables"])
+    raise AssertionError(f"nft wrote no whole JSON in {_ASKED_AGAIN} answers")
 
 
 def _ours(listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,8 +9,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
-Connect = Callable[[], socket.socket]
+
+class Connect(Protocol):
+    """A way to connect to a listener; patience in seconds. Raises OSError."""
+
+    def __call__(self, patience: float = 1.0) -> socket.socket: ...
+
+
 Flood = Callable[[Connect, float], int]  # how many connections it came to
 
 
