@@ -9,6 +9,7 @@ What enforcement does not need is imported after the policy is in force.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -135,6 +136,8 @@ class _Daemon:
             self.surroundings.refresh()
             self.watch.on_bypass = self.surroundings.look
             answering = await self._serve(opened, control, choice.named)
+            # all there is now stays for long: a collection that goes over it keeps a repair waiting for tens of milliseconds
+            gc.freeze()
             heart = Heart(self.systemd, self.clock, lambda: self.view({}))
             heart.ready()
             _log.info("edged %s is ready: %s", __version__, heart.line)

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 AUDIT_SECONDS = 30.0  # between looks that no event asks for
 DEAF_SECONDS = 2.0  # the same, where events cannot be heard
 
-_SHARE = 4  # a look is followed by this many times what it took, so that looks take a fifth of the thread at most
+_SHARE = 4  # a look for others' sake is followed by this many times what it took: such looks take a fifth of the thread at most
 _LEAST = 0.02  # s
 # who changes the trees oftener than that is contending for them
 _BURST = 30.0  # repairs at once
@@ -40,15 +40,15 @@ class Pace:
         self._tokens = _BURST
         self._at = 0.0
 
-    def looked(self, began: float, ended: float, repairs: int) -> None:
-        """A look took from `began` to `ended`, and found so much to put right."""
+    def looked(self, ended: float, repairs: int, cost: float) -> None:
+        """A look that has ended found so much to put right, and others had the thread do that for `cost` seconds."""
         left = min(_BURST, self._tokens + (ended - self._at) * _REFILL) - repairs
         self._tokens, self._at = max(0.0, left), ended
         if not repairs:
             self.delay = 0.0
         elif left < 0 or self.delay:
             self.delay = min(max(self.delay * 2, _FIRST_DELAY), _LONGEST_DELAY)
-        self.next = ended + max(self.delay, (ended - began) * _SHARE, _LEAST)
+        self.next = ended + max(self.delay, cost * _SHARE, _LEAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Strangers:
     def looked(self, began: float, suspects: Mapping[str, Process], found: Sequence[TreeDrift]) -> None:
         """A look began then, and this was found and put right."""
         now = self._clock.boottime()
-        self._pace.looked(began, now, len(found))
+        # audits and looks at what edged itself has made come seldom enough, and must keep no repair waiting
+        self._pace.looked(now, len(found), now - began if suspects else 0.0)
         for each in found:
             self._count(each, suspects.get(each.device, UNKNOWN))
         contention = ""

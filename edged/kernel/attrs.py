@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 NESTED = 0x8000
 _TYPE_MASK = 0x3FFF  # above it: nested, and "network byte order", which nobody sets
+_PADDING = (b"", bytes(3), bytes(2), bytes(1))  # by what the payload's length is above a multiple of 4
 _HEAD = struct.Struct("=HH")
 _BE16 = struct.Struct("!H")
 _BE32 = struct.Struct("!I")
@@ -21,7 +22,7 @@ _BE64 = struct.Struct("!Q")
 
 def attribute(kind: int, payload: bytes) -> bytes:
     """One attribute, padded. Raises struct.error where the payload is longer than 65531 bytes."""
-    return _HEAD.pack(len(payload) + 4, kind) + payload + bytes(-len(payload) % 4)
+    return _HEAD.pack(len(payload) + 4, kind) + payload + _PADDING[len(payload) & 3]
 
 
 def nest(kind: int, *attributes: bytes) -> bytes:

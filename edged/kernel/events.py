@@ -97,7 +97,8 @@ class GenerationChange:
     ours: bool
 
 
-_FLOWTABLES = (nft(uapi.Msg.NEWFLOWTABLE), nft(uapi.Msg.DELFLOWTABLE))
+_FLOWTABLES = frozenset((nft(uapi.Msg.NEWFLOWTABLE), nft(uapi.Msg.DELFLOWTABLE)))
+_GENERATION = nft(uapi.Msg.NEWGEN)
 
 
 class NftEvents(Listener):
@@ -120,7 +121,7 @@ class NftEvents(Listener):
             if event.kind in _FLOWTABLES or event.family == uapi.NFPROTO_NETDEV:
                 self.bypass_changed = True
             # a commit's objects are told before its generation (nf_tables_commit)
-            if event.kind == nft(uapi.Msg.NEWGEN):
+            if event.kind == _GENERATION:
                 fields = event.attributes
                 pid = number(fields.get(uapi.GenAttr.PROC_PID))
                 process = string(fields.get(uapi.GenAttr.PROC_NAME))

@@ -42,7 +42,6 @@ from edged.ruleset.plan import (
     Step,
     VoidGeneration,
 )
-from edged.ruleset.queueing import queued
 from edged.ruleset.sets import AddressSet, AnySet, LiveSet, PrefixSet
 from edged.ruleset.tree import Chain, Table
 
@@ -62,7 +61,7 @@ def _steps(desired: Desired | None, observed: ObservedTable | None) -> Iterator[
         if observed is not None:
             yield DestroyTable()
         return
-    table = continued(placed(queued(desired.table, desired.queue), observed), observed)
+    table = continued(placed(desired.queued, observed), observed)
     voided = [VoidGeneration(mask, generation) for mask, generation in _generations_begun(table, observed)]
     if observed is None or not _can_stay(desired, observed):
         if observed is not None:

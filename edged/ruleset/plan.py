@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
 from edged.ruleset.nodes import QueueForm
+from edged.ruleset.queueing import queued
 from edged.ruleset.sets import AddressSet, AnySet, Element, PrefixSet
 from edged.ruleset.tree import Chain, Counter, Table
 
@@ -26,13 +28,18 @@ class Lock(Enum):
     OWNER_PERSIST = "owner, persist"  # the same, but the table stays (kernel >= 6.9)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desired:
     """The whole state that the kernel shall hold; `queue` is how it hands packets to user space, None where it cannot."""
 
     table: Table
     lock: Lock = Lock.NONE
     queue: QueueForm | None = QueueForm.EXPRESSION
+
+    @cached_property
+    def queued(self) -> Table:
+        """The table with its queues as this kernel has them; made once, since each repair begins with it."""
+        return queued(self.table, self.queue)
 
 
 @dataclass(frozen=True, slots=True)

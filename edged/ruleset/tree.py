@@ -5,6 +5,7 @@ A tree is valid by construction: `Table` refuses dangling and circular reference
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -145,13 +146,14 @@ class Table:
             ("chain", [chain.name for chain in self.chains]),
             ("rule", [rule.name for rule in self.rules()]),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted(name for name, times in Counted(names).items() if times > 1)
             if twice:
                 raise ValueError(f"{kind} defined twice: {', '.join(twice)}")
         for rule in self.rules():
             self._check_references(rule)
+        ending = set[str]()
         for chain in self.chains:
-            self._check_acyclic(chain.name, ())
+            self._check_acyclic(chain.name, (), ending)
 
     def rules(self) -> Iterator[Rule]:
         """Every rule of the table, chain after chain."""
@@ -221,9 +223,13 @@ class Table:
         if rule.count is not None and rule.count not in self.counters:
             raise ValueError(f"rule {rule.name} counts in {rule.count.name}, which is not there")
 
-    def _check_acyclic(self, chain: str, above: tuple[str, ...]) -> None:
+    def _check_acyclic(self, chain: str, above: tuple[str, ...], ending: set[str]) -> None:
+        """`ending` has the chains from which every way is known to end."""
+        if chain in ending:
+            return
         if chain in above:
             raise ValueError(f"chains go round in a circle: {' > '.join((*above, chain))}")
         for rule in self.chains_by_name[chain].rules:
             if isinstance(rule.then, Jump | Goto):
-                self._check_acyclic(rule.then.chain, (*above, chain))
+                self._check_acyclic(rule.then.chain, (*above, chain), ending)
+        ending.add(chain)

@@ -51,9 +51,16 @@ def one_round(*options: str | Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def wrong(told: dict[str, Any]) -> list[str]:
+    """What did not come out right, for whoever reads that the test failed."""
+    families = [(each["attempt"], each[family.label]) for each in told["attempts"] for family in Family]
+    families += [("caps", told["caps"][family.label]) for family in Family]
+    return [f"{name}: {result}" for name, result in families if result["wrong"]]
+
+
 def test_one_round_comes_out_right() -> None:
     code, told = one_round()
-    assert (code, told["schema"], told["right"]) == (0, "edged/v1/lab", True), told
+    assert (code, told["schema"], told["right"]) == (0, "edged/v1/lab", True), "\n".join(wrong(told))
     assert {each["attempt"] for each in told["attempts"]} == {each.name for each in ATTEMPTS}
     for each in told["attempts"]:
         for family in Family:
@@ -114,7 +121,7 @@ def test_it_goes_on_until_it_is_stopped_and_leaves_nothing(number: signal.Signal
                 break
         lab.send_signal(number)
         rest, errors = lab.communicate(timeout=30)
-    assert (lab.returncode, errors) == (code, ""), [*told, rest]
+    assert (lab.returncode, errors) == (code, ""), "".join((*told, rest))
     assert not list(Path("/run/netns").glob(f"edged-{lab.pid}*"))
     assert not list(tmp_path.iterdir())
 

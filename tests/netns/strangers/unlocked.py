@@ -9,6 +9,7 @@ whose doing it was. It ends with its standard input.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,7 @@ async def hold(path: Path) -> None:
 
         await in_writer(lambda: keeper.hold(load(path, now=datetime.now(UTC))))
         watch = asyncio.create_task(RulesetWatch(keeper, suspects, clock, in_writer, events).run())
+        gc.freeze()  # as the daemon does
         print("holds", flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
         watch.cancel()

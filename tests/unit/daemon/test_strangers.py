@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from edged.daemon.drift import UNKNOWN, Process
-from edged.daemon.strangers import AUDIT_SECONDS, Pace
+from edged.daemon.strangers import AUDIT_SECONDS, Pace, Strangers
 from edged.daemon.treewatch import process_of
+from edged.kernel.fake import FakeHost
+from tests.unit.daemon.daemons import FakeClock
 
 LOOK = 0.1  # s
 
@@ -19,7 +21,7 @@ def test_looks_take_a_fifth_of_the_time_at_most() -> None:
     pace, now, looked = Pace(), 0.0, 0.0
     while now < 100.0:
         now = max(now, pace.next)
-        pace.looked(now, now + LOOK, 0)
+        pace.looked(now + LOOK, 0, LOOK)
         now, looked = now + LOOK, looked + LOOK
     assert looked == pytest.approx(100.0 / 5, abs=2 * LOOK)
 
@@ -28,13 +30,13 @@ def test_who_repairs_again_and_again_does_so_less_and_less_often_until_there_is_
     pace, now, times = Pace(), 1000.0, []
     for _ in range(60):
         now = max(now, pace.next)
-        pace.looked(now, now, 1)
+        pace.looked(now, 1, 0.0)
         times.append(now)
     pauses = [after - before for before, after in pairwise(times)]
     assert max(pauses[:25]) < 0.1, "at once at first"
     assert pauses[-1] == pace.delay == AUDIT_SECONDS
     assert pauses == sorted(pauses), "and then with longer and longer pauses"
-    pace.looked(now, now, 0)
+    pace.looked(now, 0, 0.0)
     assert pace.delay == 0.0
     assert pace.next <= now + 0.1
 
@@ -43,8 +45,21 @@ def test_a_change_each_few_seconds_is_always_repaired_at_once() -> None:
     pace = Pace()
     for now in range(0, 1000, 2):
         assert pace.next <= now
-        pace.looked(now, now + 0.01, 1)
+        pace.looked(now + 0.01, 1, 0.01)
     assert pace.delay == 0.0
+
+
+def test_an_audit_keeps_no_repair_waiting() -> None:
+    clock = FakeClock(FakeHost())
+    strangers = Strangers(clock)
+    began = clock.boottime()
+    clock.advance(LOOK)
+    strangers.looked(began, {}, ())
+    strangers.note("lan0", UNKNOWN)
+    assert strangers.is_due(clock.boottime() + 0.02)
+    strangers.looked(began, strangers.take(), ())
+    strangers.note("lan0", UNKNOWN)
+    assert not strangers.is_due(clock.boottime() + 0.02)
 
 
 def test_a_process_is_named_as_far_as_its_port_tells() -> None:
