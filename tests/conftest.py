@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import secrecy
-from tests.promises import NUMBER, measured, numbers_of, table
+from tests import promises, secrecy
+from tests.promises import NUMBER, measured, numbers_of
 from tests.tiers import TIERS, missing, require, required
 
 __all__ = ["measured"]  # a fixture for all
@@ -36,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--promise", action="append", type=int, metavar="N", help="only the harnesses of promise N (tests/promises.py)"
     )
+    parser.addoption(
+        "--keep-promises", type=Path, metavar="FILE", help="keep what harnesses said in a file, in place of the table"
+    )
+    parser.addoption("--kept-promises", type=Path, metavar="FILE", help="the table has what was kept there, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,7 +75,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = (report for found in terminalreporter.stats.values() for report in found if isinstance(report, pytest.TestReport))
-    if lines := list(table(reports)):
+    found, option = list(promises.outcomes(reports)), terminalreporter.config.getoption
+    if (kept := option("keep_promises")) is not None:
+        promises.write(kept, found)
+        return
+    if (kept := option("kept_promises")) is not None:
+        found = [*promises.read(kept), *found]
+    if lines := list(promises.table(found)):
         terminalreporter.section("promises")
         for line in lines:
             terminalreporter.line(line)

@@ -7,8 +7,10 @@ harnesses ran and passed. The README's page of promises has the same numbers; a 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -49,9 +51,12 @@ PROMISES: dict[int, Promise] = {
 }
 
 
-class _Row(NamedTuple):
-    outcomes: list[str]
-    figures: list[str]
+class Outcome(NamedTuple):
+    """How a harness of a promise ended, and the figures that it said."""
+
+    number: int
+    outcome: str
+    figures: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -78,19 +83,37 @@ def numbers_of(item: pytest.Item) -> list[int]:
     return numbers
 
 
-def table(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
-    """The lines of the table; nothing where no harness ran."""
-    rows = defaultdict[int, _Row](lambda: _Row([], []))
+def outcomes(reports: Iterable[pytest.TestReport]) -> Iterator[Outcome]:
+    """What the reports of a run say of promises."""
     for report in reports:
         for number in (int(str(value)) for name, value in report.user_properties if name == NUMBER):
             if report.when == "call" or report.outcome != "passed":
-                rows[number].outcomes.append(report.outcome)
-                rows[number].figures.extend(str(value) for name, value in report.user_properties if name == FIGURE)
+                figures = (str(value) for name, value in report.user_properties if name == FIGURE)
+                yield Outcome(number, report.outcome, tuple(figures))
+
+
+def write(path: Path, found: Iterable[Outcome]) -> None:
+    """Keep outcomes for the table of a later run."""
+    path.write_text(json.dumps(list(found)))
+
+
+def read(path: Path) -> Iterator[Outcome]:
+    """What a run before has kept; nothing where none has."""
+    text = path.read_text() if path.exists() else ""
+    for number, outcome, figures in json.loads(text or "[]"):
+        yield Outcome(number, outcome, tuple(figures))
+
+
+def table(found: Iterable[Outcome]) -> Iterator[str]:
+    """The lines of the table; nothing where no harness ran."""
+    rows = defaultdict[int, list[Outcome]](list)
+    for each in found:
+        rows[each.number].append(each)
     for number in sorted(rows):
         promise, row = PROMISES[number], rows[number]
-        yield f"{number:2}  {promise.title}: {_verdict(row.outcomes)}"
+        yield f"{number:2}  {promise.title}: {_verdict([each.outcome for each in row])}"
         yield f"      target    {promise.target}"
-        for place, figure in enumerate(dict.fromkeys(row.figures)):
+        for place, figure in enumerate(dict.fromkeys(figure for each in row for figure in each.figures)):
             yield f"      {'measured' if place == 0 else '        '}  {figure}"
     if rows and (left := PROMISES.keys() - rows.keys()):
         yield f"no harness ran of: {', '.join(map(str, sorted(left)))}"

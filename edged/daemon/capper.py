@@ -8,6 +8,7 @@ whole.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -99,7 +100,7 @@ class Capper:
         if now >= self._look_at or (self.strangers.is_due(now) and not self.is_building):
             self._look_at = now + self.strangers.audit_seconds
             self._look_after_trees(self._terms, configuration.edged.gateway)
-        self._build(now)
+        self._build()
         heavy = {sets: self._leases.heavy(sets) for sets, _ in self._terms.sets}
         if any(heavy.values()):
             self._carry_out(self._book.give(now, replace(self._terms, pools=self._trees.whole_pools), heavy))
@@ -111,15 +112,19 @@ class Capper:
             self._carry_out(self._book.renew())
         self._tell()
 
-    def _build(self, now: float) -> None:
+    def _build(self) -> None:
         try:
             if self._trees.build():
                 self._look_at = 0.0
         except KernelError as error:
-            if not self.strangers.have_touched:
-                raise
-            _log.warning("%s; somebody changes the queueing while it is made, which is begun anew", error)
-            self._look_at = max(now, self.strangers.next_look)
+            self._look_again(error)
+
+    def _look_again(self, failed: KernelError) -> None:
+        """After work at the trees that a stranger made fail, by whom no lease is to end. Raises the error where nobody did."""
+        if failed.errno != errno.ENODEV and not self.strangers.have_touched:
+            raise failed
+        _log.warning("%s; somebody changed the devices or their queueing meanwhile: they are looked at again", failed)
+        self._look_at = max(self._clock.boottime(), self.strangers.next_look)
 
     def _tell(self) -> None:
         policed = {direction: each.why_policed for direction, each in self._trees.ways.items() if each.why_policed}
@@ -149,7 +154,12 @@ class Capper:
             if isinstance(grant.method, Shaped):
                 leases[grant.account.direction].append(Lease(grant.method.classid, grant.rate))
         began, suspects = self._clock.boottime(), self.strangers.take()
-        self.strangers.looked(began, suspects, self._trees.look_after(terms.caps, gateway, leases))
+        try:
+            drifts = self._trees.look_after(terms.caps, gateway, leases)
+        except KernelError as error:
+            self._look_again(error)
+            return
+        self.strangers.looked(began, suspects, drifts)
         # a lease is kept while one of its devices is made anew: the others hold it
         if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
             self._terms = replace(terms, pools=self._trees.pools)
@@ -161,7 +171,12 @@ class Capper:
 
     def _look_after_use(self, now: float) -> None:
         """Take back what nobody uses, and tell what everybody does."""
-        looked = self._usage.look(now, self._trees.work(), self._book.grants.values())
+        try:
+            works = self._trees.work()
+        except KernelError as error:
+            self._look_again(error)
+            return
+        looked = self._usage.look(now, works, self._book.grants.values())
         self._carry_out(self._book.take_back(now))
         uses = tuple(use for grant, use in looked if grant.account in self._book.grants)
         self.state = replace(self.state, capped=self._book.count, uses=uses, shaped=dict(self._usage.shaped))

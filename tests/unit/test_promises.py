@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.promises import FIGURE, NUMBER, PROMISES, Promise, table
+from tests.promises import FIGURE, NUMBER, PROMISES, Outcome, Promise, outcomes, read, table, write
 
 
 def report(promise: int, outcome: str, *figures: str, when: str = "call") -> pytest.TestReport:
@@ -16,7 +16,8 @@ def report(promise: int, outcome: str, *figures: str, when: str = "call") -> pyt
 
 
 def test_a_promise_is_held_where_all_of_its_harnesses_passed() -> None:
-    lines = list(table([report(2, "passed", "0 of 8001 leaked"), report(2, "passed", "200 points"), report(3, "passed")]))
+    found = outcomes([report(2, "passed", "0 of 8001 leaked"), report(2, "passed", "200 points"), report(3, "passed")])
+    lines = list(table(found))
     assert lines[:4] == [
         f" 2  {PROMISES[2].title}: held",
         f"      target    {PROMISES[2].target}",
@@ -28,17 +29,24 @@ def test_a_promise_is_held_where_all_of_its_harnesses_passed() -> None:
 
 @pytest.mark.parametrize(("outcome", "when"), [("failed", "call"), ("failed", "setup"), ("failed", "teardown")])
 def test_one_that_failed_anywhere_is_not_held(outcome: str, when: str) -> None:
-    assert next(table([report(2, "passed"), report(2, outcome, when=when)])).endswith(": NOT HELD")
+    assert next(table(outcomes([report(2, "passed"), report(2, outcome, when=when)]))).endswith(": NOT HELD")
 
 
 def test_what_was_skipped_is_not_called_held() -> None:
-    (line, *_) = table([report(2, "passed"), report(2, "skipped", when="setup")])
+    (line, *_) = table(outcomes([report(2, "passed"), report(2, "skipped", when="setup")]))
     assert "not measured in full" in line
 
 
 def test_promises_without_a_harness_are_named() -> None:
-    *_, last = table([report(number, "passed") for number in PROMISES if number != 9])
+    *_, last = table(Outcome(number, "passed") for number in PROMISES if number != 9)
     assert last == "no harness ran of: 9"
+
+
+def test_a_later_run_tells_what_an_earlier_one_kept(tmp_path: Path) -> None:
+    found = [Outcome(2, "passed", ("0 of 8001 leaked",)), Outcome(3, "failed")]
+    assert list(read(tmp_path / "kept")) == []
+    write(tmp_path / "kept", found)
+    assert list(read(tmp_path / "kept")) == found
 
 
 def test_a_run_without_harnesses_has_no_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -340,6 +341,32 @@ def test_a_tree_that_is_taken_while_it_is_made_is_made_anew(rig: Rig) -> None:
     assert len(rig.traffic.devices["wan0"].classes or ()) == 601
     rig.heavy(UP4, "203.0.113.1")  # was policed while there were no classes
     assert rig.leases.leased(UP4)
+
+
+@pytest.mark.parametrize("work", ["apply", "statistics"])
+def test_a_device_that_goes_while_it_is_worked_at_ends_no_lease(rig: Rig, monkeypatch: pytest.MonkeyPatch, work: str) -> None:
+    rig.heavy(UP4, "203.0.113.1")
+    [lease] = rig.leases.leased(UP4)
+    present = getattr(FakeTrafficControl, work)
+
+    def goes(traffic: FakeTrafficControl, asked: object) -> None:
+        monkeypatch.setattr(FakeTrafficControl, work, present)
+        del rig.traffic.devices["wan0"]
+        raise KernelError("there is no such device", errno=errno.ENODEV)
+
+    monkeypatch.setattr(FakeTrafficControl, work, goes)
+    if work == "apply":
+        rig.traffic.devices["wan0"] = FakeDevice()
+        rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.tick(USE_SECONDS)
+    assert not rig.capper.state.trouble
+    rig.tick()
+    rig.traffic.devices["wan0"] = FakeDevice()
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    rig.settle()
+    assert rig.leases.leased(UP4) == (lease,)
+    assert rig.rate("wan0", lease.classid) == Rate(1_000_000)
+    assert repaired(rig) == {TreeReason.INTERFACE_RETURNED: 1}
 
 
 def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(rig: Rig) -> None:
