@@ -40,13 +40,20 @@ class Usage:
                 present = works.get(account.direction, _NOTHING).get(method.classid)
                 earlier = before.get(account.direction, _NOTHING).get(method.classid)
                 if present is not None and earlier is not None:
-                    sent = max(0, present.octets - earlier.octets)  # below 0: the class was made anew
-                    if sent:
+                    done = _since(earlier, present)
+                    if done.octets:
                         grant.used = now
-                        self.shaped[account.flow_class, account.direction] += sent
-                    rate, dropped = sent * 8 / seconds, max(0, present.drops - earlier.drops) / seconds
+                        self.shaped[account.flow_class, account.direction] += done.octets
+                    rate, dropped = done.octets * 8 / seconds, done.drops / seconds
             holder = grant.holder
             name = holder.id or str(holder.key)
             what = account.flow_class, account.direction, type(method), grant.rate.bits
             found.append((grant, Use(name, holder.plan, *what, rate, dropped)))
         return found
+
+
+def _since(earlier: Work, present: Work) -> Work:
+    """What was done between; a class that was made anew meanwhile began from nothing, and what it did before is not known."""
+    if present.octets < earlier.octets or present.drops < earlier.drops:
+        return present
+    return Work(present.octets - earlier.octets, present.drops - earlier.drops)

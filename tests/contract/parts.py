@@ -97,9 +97,17 @@ class Parts:
     def tick_while_heavy(self, ticks: int) -> None:
         """The capper's moments, a tenth of a second each, while a subscriber has heavy flows."""
         self.machine.run("nft", f"add element inet edged {_SETS.heavy} {{ {HEAVY} }}")
+        self.tick(self.one, ticks)
+
+    def tick(self, configuration: Configuration, ticks: int) -> None:
+        """The capper's moments under that configuration."""
         for _ in range(ticks):
             self.clock.advance(0.1)
-            self.capper.tick(self.one)
+            self.capper.tick(configuration)
+
+    def pool(self) -> list[str]:
+        """The classes of the tree of an access device, as tc writes them."""
+        return self.machine.run("tc", "class", "show", "dev", "lan0").stdout.splitlines()
 
     def held(self) -> set[str]:
         """Who has a class of the pool, or a limit."""
@@ -129,6 +137,7 @@ def configurations(folder: Path) -> tuple[Configuration, Configuration]:
     (folder / "rules.d/10-blocklist.yaml").write_text(BLOCKLIST)
     (folder / "rules.d/50-caps.yaml").write_text(CAPS)
     one = loaded()
+    (folder / "rules.d/50-caps.yaml").write_text(CAPS.replace("pool: 2", "pool: 1"))
     (folder / "rules.d/20-op25b.yaml").unlink()
     (folder / "rules.d/30-ip53b.yaml").write_text(IP53B)
     path.write_text(path.read_text().replace("203.0.113.0/25", "203.0.113.0/26"))

@@ -22,7 +22,7 @@ from edged.errors import EdgedError
 from edged.kernel import conntrack, uapi
 from edged.kernel.fake import FakeHost, FakeKernel
 from edged.kernel.messages import nft
-from edged.kernel.tcmessages import GETLINK, GETQDISC, GETTCLASS, NEWQDISC, NEWTCLASS
+from edged.kernel.tcmessages import DELQDISC, DELTCLASS, GETLINK, GETQDISC, GETTCLASS, NEWQDISC, NEWTCLASS
 from edged.kernel.uapi import Msg
 from edged.loader import Configuration
 from edged.ruleset.nodes import QueueForm
@@ -226,6 +226,42 @@ def test_caps_that_fail_slow_nobody_and_come_back(
     parts.tick_while_heavy(8)
     assert parts.capper.state.trouble == ""
     assert parts.held() == {HEAVY}
+
+
+@pytest.mark.promise(14)
+@faults_at(DELTCLASS)
+def test_a_pool_that_cannot_be_made_smaller_is_so_later(parts: Parts, faults: Faults, fault: Fault) -> None:
+    parts.keeper.hold(parts.one)
+    parts.tick(parts.one, 3)
+    whole = len(parts.pool())
+    parts.keeper.hold(parts.other)
+    faults.arm(fault)
+    parts.tick(parts.other, 3)
+    assert faults.struck, "no such message was sent"
+    assert is_told(fault, parts.capper.state.trouble) or errno.errorcode[fault.errno] in parts.capper.state.trouble
+    assert parts.keeper.state.in_sync
+    faults.arm(None)
+    parts.clock.advance(RETRY_SECONDS)
+    parts.tick(parts.other, 3)
+    assert parts.capper.state.trouble == ""
+    assert len(parts.pool()) == whole - 1
+
+
+@pytest.mark.promise(14)
+@faults_at(DELQDISC)
+def test_queueing_that_cannot_be_taken_away_is_told_and_goes_at_the_next_asking(
+    parts: Parts, faults: Faults, fault: Fault
+) -> None:
+    parts.keeper.hold(parts.one)
+    parts.tick(parts.one, 3)
+    assert parts.pool()
+    faults.arm(fault)
+    why = refused(parts.capper.release)
+    assert faults.struck, "no such message was sent"
+    assert errno.errorcode[fault.errno] in why or "CAP_NET_ADMIN" in why, why
+    faults.arm(None)
+    parts.capper.release()
+    assert parts.pool() == []
 
 
 @pytest.mark.promise(14)

@@ -169,8 +169,8 @@ def idle(found: dict[str, ObservedDevice]) -> dict[str, ObservedDevice]:
 def _idle(root: Root) -> Root:
     if not isinstance(root, OurRoot):
         return root
-    line = root.classes[0].rate
-    return OurRoot(tuple(each._replace(rate=line, ceil=line) if each.rate == RATE else each for each in root.classes))
+    free = next(each for each in root.classes if each.rate != RATE)
+    return OurRoot(tuple(free._replace(classid=each.classid) if each.rate == RATE else each for each in root.classes))
 
 
 def degraded(gateway: CapsGateway) -> list[str]:

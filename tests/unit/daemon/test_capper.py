@@ -438,6 +438,19 @@ def fails_once(apply: Apply, monkeypatch: pytest.MonkeyPatch, rig: Rig) -> Apply
     return refused
 
 
+def test_a_lease_whose_class_a_stranger_makes_anew_again_and_again_is_in_use(rig: Rig) -> None:
+    rig.heavy(DOWN4, "203.0.113.1")
+    [lease] = rig.leases.leased(DOWN4)
+    rig.traffic.send("lan0", lease.classid, 10**9)
+    for left in range(int(2 * IDLE_AFTER / USE_SECONDS), 0, -1):
+        rig.traffic.devices["lan0"] = FakeDevice()
+        rig.capper.strangers.note("lan0", UNKNOWN)
+        rig.settle()
+        rig.traffic.send("lan0", lease.classid, left * 1_000_000)
+        rig.tick(USE_SECONDS)
+    assert rig.leases.leased(DOWN4) == (lease,)
+
+
 def test_what_top_shows(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.3", "203.0.113.9")
     rig.tick(USE_SECONDS)
