@@ -16,8 +16,8 @@ from edged.loader import Configuration
 from edged.marks import FlowClass, MarkFields, in_field
 from edged.policies.capping import CAPPED
 from edged.tracked import End, Tracked, Volume
+from tests.unit.daemon.capper_rig import Rig
 from tests.unit.daemon.daemons import FakeClock
-from tests.unit.daemon.test_capper import Rig
 
 MARKS = MarkFields()
 FOREIGN = 0x5A00_015A
