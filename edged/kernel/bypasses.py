@@ -13,7 +13,7 @@ from edged.interfaces import fits
 from edged.kernel.flowtables import Flowtable
 from edged.kernel.foreignrules import Forwarder
 from edged.kernel.ingress import Filter, links_with_ingress, read_ingress
-from edged.kernel.linkstate import XDP_MODES, Link, beneath, is_bundled, named, read_links
+from edged.kernel.linkstate import XDP_MODES, Link, beneath, is_bundled, is_in_vrf, named, read_links
 from edged.kernel.linux import LinuxKernel
 
 
@@ -37,6 +37,7 @@ def bypasses(kernel: LinuxKernel, interfaces: Sequence[str]) -> tuple[Bypass, ..
         *(_forwarder(each) for each in forwarders if _on(each.devices, early, interfaces)),
         *(_xdp(link) for link in early if link.xdp_mode),
         *(_bundled(link, links) for link in ours if is_bundled(link)),
+        *(_in_vrf(link, links) for link in ours if is_in_vrf(link) and link.master not in {each.index for each in ours}),
         *(each for link in early if link.index in filtered for each in _filters(link, read_ingress(link.index), links)),
     )
 
@@ -73,12 +74,25 @@ def _xdp(link: Link) -> Bypass:
 
 
 def _bundled(link: Link, links: Iterable[Link]) -> Bypass:
-    master = next((each.name for each in links if each.index == link.master), f"link {link.master}")
+    master = _master(link, links)
     return Bypass(
         f"interface {link.name}",
         f"it is a port of {link.port_of} {master}: the rules see its packets come in by {master}, and none is about that",
         f"name {master} in edged.yaml in its place",
     )
+
+
+def _in_vrf(link: Link, links: Iterable[Link]) -> Bypass:
+    master = _master(link, links)
+    return Bypass(
+        f"interface {link.name}",
+        f"it is in VRF {master}: what it receives comes in by {master}, and no rule that asks where from is about that",
+        f"name {master} beside {link.name} in edged.yaml; where access and upstream are in one VRF, no name tells them apart",
+    )
+
+
+def _master(link: Link, links: Iterable[Link]) -> str:
+    return next((each.name for each in links if each.index == link.master), f"link {link.master}")
 
 
 def _filters(link: Link, filters: Iterable[Filter], links: Iterable[Link]) -> Iterator[Bypass]:

@@ -37,6 +37,8 @@ XDP_MODES: Final = {1: "driver", 2: "generic", 3: "hardware", 4: "several"}
 _UPON: Final = ("vlan", "macvlan", "ipvlan", "macsec")  # whose packets come in by another link first
 _BUNDLES: Final = ("bridge", "bond", "team")  # by whose name the rules see what came in by a port of it
 
+_VRF: Final = "vrf"
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -96,6 +98,11 @@ def beneath(links: Sequence[Link], ours: Iterable[Link]) -> tuple[Link, ...]:
 def is_bundled(link: Link) -> bool:
     """Whether the rules see its packets come in by another name."""
     return link.master != 0 and link.port_of in _BUNDLES
+
+
+def is_in_vrf(link: Link) -> bool:
+    """Whether what it receives is forwarded in the name of a VRF (net/l3mdev.h); what leaves by it keeps its own."""
+    return link.master != 0 and link.port_of == _VRF
 
 
 def _next(link: Link, links: Sequence[Link], by_index: dict[int, Link]) -> Iterator[Link]:

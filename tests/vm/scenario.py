@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,7 +39,8 @@ PATIENCE = 3.0
 class Edged:
     """A command of edged's, running in the gateway as a process of its own."""
 
-    def __init__(self, gateway: Host, folder: Path, *arguments: str, notify: str = "") -> None:
+    def __init__(self, gateway: Host, folder: Path, *arguments: str, notify: str = "", config: Path = EXAMPLE) -> None:
+        self._config = config
         self._output, self._errors = folder / "output", folder / "errors"
         self._pid = os.fork()
         if self._pid == 0:
@@ -51,7 +53,7 @@ class Edged:
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
             enter(gateway.netns)
             os.environ["NOTIFY_SOCKET"] = notify
-            edged(args=[*arguments, "-c", str(EXAMPLE)], prog_name="edged")
+            edged(args=[*arguments, "-c", str(self._config)], prog_name="edged")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         except BaseException:  # noqa: BLE001  whatever it is, this process must not go on as its parent would
@@ -76,10 +78,10 @@ def enter(netns: str) -> None:
             raise OSError(ctypes.get_errno(), f"cannot enter {netns}")
 
 
-def run(gateway: Host, *arguments: str) -> dict[str, object]:
+def run(gateway: Host, *arguments: str, config: Path = EXAMPLE) -> dict[str, object]:
     """What a command of edged's answered in the gateway."""
     with tempfile.TemporaryDirectory() as folder:
-        return Edged(gateway, Path(folder), *arguments).end()
+        return Edged(gateway, Path(folder), *arguments, config=config).end()
 
 
 def nft(gateway: Host, *arguments: str) -> str:
@@ -138,6 +140,31 @@ def example(lab: Topology) -> dict[str, object]:
     seen["bypassed"] = bypassed(gateway)
     seen["teardown"] = run(gateway, "teardown")
     seen["left"] = nft(gateway, "list", "ruleset")
+    seen["vrf"] = in_vrf(lab)
+    return seen
+
+
+def in_vrf(lab: Topology) -> dict[str, object]:
+    """The access interface becomes one of a VRF: with it alone in the files, and with the VRF beside it."""
+    commands = [
+        "link add blue type vrf table 10",
+        "link set blue up",
+        "link set lan0 master blue",
+        f"route add {lab.dynamic.ipv4}/32 dev lan0",
+        f"route add {lab.dynamic.ipv4}/32 dev lan0 table 10",
+        *(f"route add {host.ipv4}/32 dev wan0 table 10" for host in (lab.foreign_mail, lab.listed)),
+    ]
+    lab.gateway.run(["ip", "-4", "-batch", "-"], stdin="\n".join(commands), check=True)
+    seen: dict[str, object] = {"reaches listed": attempt(lab.dynamic, lab.listed, Family.IPV4, 587)}
+    with tempfile.TemporaryDirectory() as folder:
+        both = Path(shutil.copytree(EXAMPLE.parent, f"{folder}/rules"), EXAMPLE.name)
+        both.write_text(both.read_text().replace("access: [lan0]", "access: [lan0, blue]"))
+        for name, config in (("alone", EXAMPLE), ("both", both)):
+            seen[name] = {"apply": run(lab.gateway, "apply", config=config), "doctor": run(lab.gateway, "doctor", config=config)}
+            seen[f"{name} 25"] = attempt(lab.dynamic, lab.foreign_mail, Family.IPV4, 25)
+            seen[f"{name} listed"] = attempt(lab.dynamic, lab.listed, Family.IPV4, 587)
+            counters = (f"blocklist_{direction}_ip_drop" for direction in ("up", "down"))
+            seen[f"{name} dropped"] = [nft(lab.gateway, "list", "counter", "inet", "edged", each) for each in counters]
     return seen
 
 
@@ -185,7 +212,12 @@ def main() -> None:
         importlib.import_module(module)
     seen: dict[str, object] = {"release": os.uname().release}
     with Topology() as lab, ExitStack() as stack:
-        for listener in (*listen(lab.foreign_mail, *PORTS), *listen(lab.own_mail, 25), *listen(lab.dynamic, 8080)):
+        for listener in (
+            *listen(lab.foreign_mail, *PORTS),
+            *listen(lab.own_mail, 25),
+            *listen(lab.dynamic, 8080),
+            *listen(lab.listed, 587),
+        ):
             stack.enter_context(closing(listener))
         seen |= example(lab)
     print(json.dumps(seen))

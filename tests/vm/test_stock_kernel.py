@@ -115,6 +115,19 @@ def test_another_programs_flowtable_is_told_as_a_bypass(seen: dict[str, Any]) ->
     assert apply["status"] == 8
 
 
+def test_an_interface_of_a_vrf_is_told_and_the_vrfs_name_beside_it_closes_the_gap(seen: dict[str, Any]) -> None:
+    vrf = seen["vrf"]
+    assert (vrf["alone 25"], vrf["both 25"]) == ("refused", "refused"), "what leaves by an interface keeps its name"
+    assert (vrf["reaches listed"], vrf["alone listed"], vrf["both listed"]) == ("open", "silence", "silence")
+    (up, down), (both_up, _) = vrf["alone dropped"], vrf["both dropped"]
+    assert ("packets 0 " in up, "packets 0 " in down) == (True, False), "it goes out, and the answer is stopped"
+    assert "packets 0 " not in both_up
+    why = "interface lan0: it is in VRF blue: what it receives comes in by blue, and no rule that asks where from is about that"
+    assert (why in vrf["alone"]["apply"]["errors"], vrf["alone"]["apply"]["status"]) == (True, 8)
+    assert "VRF blue" in vrf["alone"]["doctor"]["output"]
+    assert "VRF" not in vrf["both"]["apply"]["errors"] + vrf["both"]["doctor"]["output"]
+
+
 def test_teardown_leaves_nothing(seen: dict[str, Any]) -> None:
     assert seen["teardown"]["status"] == 0, seen["teardown"]
     assert seen["left"] == ""

@@ -14,7 +14,7 @@ from edged.kernel import ingress, linkstate, sockets
 from edged.kernel.attrs import attribute, be32, nest, text
 from edged.kernel.foreignrules import written
 from edged.kernel.ingress import Filter
-from edged.kernel.linkstate import Link, beneath, is_bundled, named
+from edged.kernel.linkstate import Link, beneath, is_bundled, is_in_vrf, named
 from edged.kernel.sockets import Connection
 from edged.kernel.tcmessages import TCMSG
 from edged.kernel.uapi import DATA_VALUE
@@ -45,7 +45,8 @@ def test_an_xdp_program_and_a_port() -> None:
     found = linkstate.decode(LINK + text(3, "eth0") + u32(10, 8) + nest(18, text(1, "veth"), text(4, "bridge")) + xdp)
     assert (found.xdp_mode, found.xdp_program, found.master, found.port_of) == (2, 17, 8, "bridge")
     assert is_bundled(found)
-    assert not is_bundled(linkstate.decode(LINK + u32(10, 8) + nest(18, text(4, "vrf"))))
+    in_vrf = linkstate.decode(LINK + u32(10, 8) + nest(18, text(4, "vrf")))
+    assert (is_bundled(in_vrf), is_in_vrf(in_vrf), is_in_vrf(found)) == (False, True, False)
 
 
 def test_packets_are_looked_for_on_everything_that_they_come_in_by_first() -> None:
