@@ -31,7 +31,9 @@ class Usage:
         What a class sent before it was first looked at is nobody's.
         """
         before, seconds = self._before, now - self._at
-        self._before, self._at = works, now
+        # classes that are just being made anew are not among the works, and are to be compared with what they had done before
+        self._before = {direction: {**before.get(direction, _NOTHING), **each} for direction, each in works.items()}
+        self._at = now
         found = []
         for grant in grants:
             rate = dropped = None

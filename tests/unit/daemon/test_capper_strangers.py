@@ -165,6 +165,13 @@ def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(ri
     assert sum(repaired_after_touch(rig, "lan0").values()) == sum(state.repairs.values()) + 2
 
 
+def until_made(rig: Rig) -> None:
+    rig.tick()
+    while rig.capper.is_building:
+        rig.tick(0.01)
+    rig.tick()
+
+
 def spoil(rig: Rig, device: str, classid: ClassId) -> None:
     """Another rate in a class, by somebody else."""
     classes = rig.traffic.devices[device].classes
@@ -182,14 +189,21 @@ def repaired_after_touch(rig: Rig, device: str) -> dict[TreeReason, int]:
     return repaired(rig)
 
 
-def test_a_lease_whose_class_a_stranger_makes_anew_again_and_again_is_in_use(rig: Rig) -> None:
+@pytest.mark.parametrize("pool", [4, 1500])
+def test_a_lease_whose_class_a_stranger_makes_anew_again_and_again_is_in_use(rig: Rig, pool: int) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     [lease] = rig.leases.leased(DOWN4)
     rig.traffic.send("lan0", lease.classid, 10**9)
-    for left in range(int(2 * IDLE_AFTER / USE_SECONDS), 0, -1):
-        rig.traffic.devices["lan0"] = FakeDevice()
-        rig.capper.strangers.note("lan0", UNKNOWN)
-        rig.settle()
+    rig.change("rules.d/50-caps.yaml", "pool: 4", f"pool: {pool}")
+    until_made(rig)
+    for left in range(int(4 * IDLE_AFTER / USE_SECONDS), 0, -1):
+        if left % 2:  # each second look at the use falls into the making of a pool
+            rig.traffic.devices["lan0"] = FakeDevice()
+            rig.capper.strangers.note("lan0", UNKNOWN)
+            rig.tick(USE_SECONDS)
+            assert rig.capper.is_building == (pool > 4)
+            until_made(rig)
+            continue
         rig.traffic.send("lan0", lease.classid, left * 1_000_000)
         rig.tick(USE_SECONDS)
     assert rig.leases.leased(DOWN4) == (lease,)
