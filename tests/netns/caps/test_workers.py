@@ -14,6 +14,7 @@ import pytest
 
 from tests.netns.caps.gateway import CapsGateway, Plan, Settings, caps_gateway, unstarted
 from tests.netns.caps.openings import Openings, percentile
+from tests.netns.daemon_process import eventually
 from tests.promises import Measured
 
 SECONDS = 2.5
@@ -71,7 +72,7 @@ def test_flows_open_and_go_on(
         f"the daemon's inspectors {HURT[hurt]}: {len(seen.opened)} of {len(seen.opened)} connections opened, within "
         f"{percentile(seen.opened, 0.99) * 1e3:.1f} ms (p99); one that lasts waited {max(seen.answered) * 1e3:.0f} ms at most"
     )
-    assert gateway.daemon.metrics()['edged_queue_packets_total{queue="0",result="released"}'] >= waited
+    eventually(lambda: gateway.daemon.metrics()['edged_queue_packets_total{queue="0",result="released"}'] >= waited)
     assert len(hurt_ones) >= workers, "no worker was replaced"
     assert len(seen.opened) > 100
     assert percentile(seen.opened, 0.99) < QUICKLY
