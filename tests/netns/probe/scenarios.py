@@ -50,7 +50,7 @@ def paced(times: int, seconds: float) -> Iterator[int]:
 
 
 def applies(topology: Topology) -> tuple[Result, str]:
-    """300 changes of the policy by another one, which adds and removes rules, sets, elements and whole policies."""
+    """Changes of the policy by another one, which adds and removes rules, sets, elements and whole policies."""
     with closing(LinuxKernel(topology.gateway.netns)) as kernel:
         lock = kernel.capabilities().lock
         choices = [Desired(table, lock) for table in tables()]
