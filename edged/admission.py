@@ -1,17 +1,16 @@
 """Who may stay connected to a listener: so many at once, and each so long until it was answered; pure.
 
 A newcomer takes the place of the one that has waited longest: whoever opens connections and says nothing closes but its own.
-But each has GRACE_SECONDS to ask in, however many come after it, so that who asks at once is answered. What is being answered
-is never sent away.
+But each has a time of grace to ask in, however many come after it, and a longer one where it has asked and was not heard yet, so
+that who asks at once is answered. What is being answered is never sent away.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-GRACE_SECONDS = 0.2  # a thread that others keep from its processor may take most of this to read what was asked
+_UNHEARD = 10  # times the grace, for those who have said something that nobody has read
 
 Guest = TypeVar("Guest", bound=Hashable)
 
@@ -19,33 +18,41 @@ Guest = TypeVar("Guest", bound=Hashable)
 class Admission(Generic[Guest]):
     """Keeps account of the guests of one listener; `now` is in seconds, and never goes back."""
 
-    def __init__(self, most: int, patience: float) -> None:
+    def __init__(self, most: int, patience: float, grace: float = 0.0) -> None:
         self._most = most
+        self._grace = grace
         self._patience = patience
         self._waiting: dict[Guest, float] = {}  # since when, the longest first
         self._answered: set[Guest] = set()  # those being answered
 
-    def wait(self, now: float) -> float:
-        """Seconds until a newcomer can be let in; infinite where all who are in are being answered."""
-        if len(self._waiting) + len(self._answered) < self._most:
-            return 0.0
-        longest = next(iter(self._waiting.values()), math.inf)
-        return max(0.0, longest + GRACE_SECONDS - now)
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a place that nobody has to leave."""
+        return len(self._waiting) + len(self._answered) < self._most
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether as many as there may be are being answered, so that nobody can be sent away."""
+        return len(self._answered) >= self._most
+
+    def to_go(self, now: float, is_unheard: Callable[[Guest], bool]) -> Guest | None:
+        """Who is to make room for a newcomer; None where nobody can be sent away yet."""
+        for guest, since in self._waiting.items():
+            waited = now - since
+            if waited < self._grace:
+                break
+            if waited >= _UNHEARD * self._grace or not is_unheard(guest):
+                return guest
+        return None
 
     @property
     def guests(self) -> frozenset[Guest]:
         """All who are in."""
         return frozenset((*self._waiting, *self._answered))
 
-    def admit(self, guest: Guest, now: float) -> Guest | None:
-        """Let a newcomer in, there being none to wait for, and give who has to go for it."""
-        gone = None
-        if len(self._waiting) + len(self._answered) >= self._most:
-            gone = next(iter(self._waiting), None)
-            if gone is not None:
-                del self._waiting[gone]
+    def admit(self, guest: Guest, now: float) -> None:
+        """Let a newcomer in, for whom there is room."""
         self._waiting[guest] = now
-        return gone
 
     def begin(self, guest: Guest) -> None:
         """It has asked, and is being answered; one that was sent away stays so."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -82,11 +81,9 @@ class Reception:
 
     async def _await_room(self) -> None:
         self._forget_closed()
-        while (wait := self._admission.wait(asyncio.get_running_loop().time())) > 0:
+        while self._admission.is_busy:
             self._room.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if math.isinf(wait) else wait):
-                    await self._room.wait()
+            await self._room.wait()
             self._forget_closed()
 
     async def _take_one(self, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -106,7 +103,13 @@ class Reception:
             return
         # asyncio reads 256 KiB at a time (selector_events.py), which aiohttp makes thousands of requests of before it answers one
         transport.max_size = _READ_SIZE  # type: ignore[attr-defined]
-        self._send_away(self._admission.admit(transport, loop.time()))
+        if not self._admission.has_room:
+            # what somebody has said is read before the next connection is taken
+            gone = self._admission.to_go(loop.time(), lambda _: False)
+            assert gone is not None  # noqa: S101  else all were being answered
+            self._admission.leave(gone)
+            self._send_away(gone)
+        self._admission.admit(transport, loop.time())
 
     async def _sweep(self) -> None:
         while True:

@@ -88,9 +88,9 @@ def _key(packed: bytes) -> bytes:
 def decode_elements(family: Family, payloads: Iterable[bytes], now: float) -> frozenset[Element] | None:
     """The ranges that the dumped element lists (payloads of NFTA_SET_ELEM_LIST_ELEMENTS, in any order) hold.
 
-    None where a range starts inside another, or an element decides for itself what matches (a limit, a quota). Kernels let a
-    stranger write the first (a wider range with the same end), and no removal by bounds undoes it; edged writes neither. `now`
-    (seconds since the epoch) is what the kernel's remaining times are counted from.
+    None where a range starts inside another, an element decides for itself what matches (a limit, a quota), or a key is longer
+    than an address. Kernels let a stranger write the first (a wider range with the same end), and no removal by bounds undoes it;
+    edged writes none of them. `now` (seconds since the epoch) is what the kernel's remaining times are counted from.
     """
     marks: list[tuple[int, bool, int | None]] = []
     for payload in payloads:
@@ -99,6 +99,8 @@ def decode_elements(family: Family, payloads: Iterable[bytes], now: float) -> fr
             if uapi.ElemAttr.EXPR in fields or uapi.ElemAttr.EXPRESSIONS in fields:
                 return None
             key = number(parse(fields.get(uapi.ElemAttr.KEY, b"")).get(uapi.DATA_VALUE))
+            if key >> family.bits:
+                return None
             is_end = bool(number(fields.get(uapi.ElemAttr.FLAGS)) & uapi.ELEM_INTERVAL_END)
             marks.append((key, not is_end, None if is_end else _until(fields, now)))
     return _paired(marks, (1 << family.bits) - 1)

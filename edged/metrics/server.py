@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
+import select
 import socket
 import socketserver
 import threading
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 64
 _LEAVING = 8  # beside those: connections that were sent away, and whose threads have yet to end
 _PATIENCE = 5.0  # seconds to shake hands and to ask, and as many to take the answer
+_GRACE = 0.05  # seconds; a request may be somewhat later than its connection
+_LOOK_SECONDS = 0.01  # at who can be sent away
 _SCARCE_SECONDS = 0.2
 _CONNECTION = "edged.connection"
 
@@ -52,14 +54,16 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     """Lets connections in by Admission; whoever has to go has its socket shut down, which ends its thread."""
 
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = (
+        1024  # where it is full a SYN is lost, and said again after a second; by _GRACE, these are through in one
+    )
 
     def __init__(self, listen: Listen, keeper: GateKeeper) -> None:
         self.address_family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         self._keeper = keeper
         self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS + _LEAVING)
         self._admitting = threading.Condition()  # all threads tell the admission what they are at
-        self._admission = Admission[socket.socket](MOST_CONNECTIONS, _PATIENCE)
+        self._admission = Admission[socket.socket](MOST_CONNECTIONS, _PATIENCE, _GRACE)
         super().__init__((listen.host, listen.port), _Handler)
 
     def server_bind(self) -> None:
@@ -98,13 +102,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     def _admit(self, connection: socket.socket) -> bool:
         """Whether the connection is let in; where another is to make room, once that one had its time."""
         with self._admitting:
-            while (wait := self._admission.wait(time.monotonic())) > 0:
-                if math.isinf(wait):
+            while not self._admission.has_room:
+                if self._admission.is_busy:
                     return False
-                self._admitting.wait(wait)
-            gone = self._admission.admit(connection, time.monotonic())
-            if gone is not None:
-                _shut_down(gone)
+                if (gone := self._admission.to_go(time.monotonic(), _is_unheard)) is not None:
+                    self._admission.leave(gone)
+                    _shut_down(gone)
+                else:
+                    self._admitting.wait(_LOOK_SECONDS)
+            self._admission.admit(connection, time.monotonic())
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  the base's signature
@@ -140,6 +146,13 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         with self._admitting:
             for connection in self._admission.overdue(time.monotonic()):
                 _shut_down(connection)
+
+
+def _is_unheard(connection: socket.socket) -> bool:
+    """Whether something lies there that its thread, which others may keep from its processor, has not read yet."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _shut_down(connection: socket.socket) -> None:

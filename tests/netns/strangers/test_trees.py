@@ -38,6 +38,8 @@ PATIENCE = 20.0  # s, on a busy machine
 ABSENCE = 1.5  # s; looks can be a second apart, and an absence that none falls into is told as something else, or not at all
 LEAST_PERIOD = 0.8  # s from one to the next; who changes trees much oftener than once a second is contending for them
 
+Trees = dict[str, ObservedDevice]
+
 
 class Kind(NamedTuple):
     """Something that a stranger does to the device, the flow's class in place of `{}`; and the reason by which it is counted."""
@@ -85,7 +87,7 @@ def test_a_tree_that_a_stranger_spoils_is_put_right(kind: Kind, gateway: CapsGat
             [classid] = leased(before)
             pid, took = spoil(kind, gateway, classid, changes)
             times.append(took)
-            eventually(lambda: trees(gateway) == before, PATIENCE)  # noqa: B023  called at once
+            await_trees(gateway, before, trees)
             await_count(gateway, repairs, kind.reason)
             last = gateway.daemon.client.status()["recent_repairs"][0]
             assert (last["reason"], last["pid"]) == (kind.reason, pid)
@@ -115,7 +117,8 @@ def test_an_interface_that_was_away_has_its_tree_again(
     times: list[float] = []
     with Changes(gateway.topology.gateway.netns) as changes:
         for _ in range(RETURNS):
-            before, repairs = idle(trees(gateway)), gateway.daemon.client.status()["drift_repairs"]
+            before, repairs = idle_trees(gateway), gateway.daemon.client.status()["drift_repairs"]
+            await_trees(gateway, before, idle_trees)  # no lease came or went while they were read
             steps = step(gateway)
             next(steps)
             eventually(lambda: f"interface {DEVICE}" in degraded(gateway))
@@ -123,7 +126,7 @@ def test_an_interface_that_was_away_has_its_tree_again(
             changes.until_quiet()
             next(steps, None)
             times.append(until_whole(changes, number(gateway)))
-            eventually(lambda: idle(trees(gateway)) == before, PATIENCE)  # noqa: B023  called at once
+            await_trees(gateway, before, idle_trees)
             await_count(gateway, repairs, "interface_returned")
             eventually(lambda: not degraded(gateway))
     what = request.node.callspec.id
@@ -147,6 +150,24 @@ def spoil(kind: Kind, gateway: CapsGateway, classid: ClassId, changes: Changes) 
     return process.pid, (next(filter(is_back, seen)).at - spoilt) * 1000
 
 
+def await_trees(gateway: CapsGateway, wanted: Trees, read: Callable[[CapsGateway], Trees]) -> None:
+    """Until they are so."""
+    until = time.monotonic() + PATIENCE
+    while (now := read(gateway)) != wanted:
+        assert time.monotonic() < until, f"not as wanted after {PATIENCE} s: {'; '.join(differences(wanted, now))}"
+        time.sleep(0.01)
+
+
+def differences(wanted: Trees, now: Trees) -> Iterator[str]:
+    for name in wanted.keys() | now.keys():
+        one, other = (found[name].root if name in found else None for found in (wanted, now))
+        if isinstance(one, OurRoot) and isinstance(other, OurRoot):
+            only = [sorted(set(a.classes) - set(b.classes), key=str) for a, b in ((one, other), (other, one))]
+            yield f"{name}: wanted {only[0][:3]}, found {only[1][:3]}"
+        elif one != other:
+            yield f"{name}: wanted {type(one).__name__}, found {type(other).__name__}"
+
+
 def await_count(gateway: CapsGateway, before: dict[str, int], reason: str) -> None:
     """It is counted, once, and nothing else is."""
     expected = {**before, reason: before[reason] + 1}
@@ -161,9 +182,9 @@ def until_whole(changes: Changes, device: int) -> float:
     return (max(each.at for each in on_device if each.given is not None) - on_device[0].at) * 1000
 
 
-def idle(found: dict[str, ObservedDevice]) -> dict[str, ObservedDevice]:
-    """The same with no class leased."""
-    return {name: replace(device, root=_idle(device.root)) for name, device in found.items()}
+def idle_trees(gateway: CapsGateway) -> Trees:
+    """As they are but for the leases, with which none of them is another."""
+    return {name: replace(device, root=_idle(device.root)) for name, device in trees(gateway).items()}
 
 
 def _idle(root: Root) -> Root:
@@ -177,12 +198,12 @@ def degraded(gateway: CapsGateway) -> list[str]:
     return [each["what"] for each in gateway.daemon.client.status()["degraded"]]
 
 
-def trees(gateway: CapsGateway) -> dict[str, ObservedDevice]:
+def trees(gateway: CapsGateway) -> Trees:
     with closing(LinuxTrafficControl(gateway.topology.gateway.netns)) as traffic:
         return {device.name: device for device in traffic.observe()}
 
 
-def leased(found: dict[str, ObservedDevice]) -> list[ClassId]:
+def leased(found: Trees) -> list[ClassId]:
     root = found[DEVICE].root
     return [each.classid for each in root.classes if each.rate == RATE] if isinstance(root, OurRoot) else []
 
