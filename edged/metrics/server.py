@@ -54,9 +54,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     """Lets connections in by Admission; whoever has to go has its socket shut down, which ends its thread."""
 
     daemon_threads = True
-    request_queue_size = (
-        1024  # where it is full a SYN is lost, and said again after a second; by _GRACE, these are through in one
-    )
+    request_queue_size = 1024  # where it is full a SYN is lost, and said again only after a second
 
     def __init__(self, listen: Listen, keeper: GateKeeper) -> None:
         self.address_family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,13 +93,29 @@ def _ruleset(gateway: Host) -> list[dict[str, Any]]:
     """As nft lists it.
 
     nft 1.0.6 reads the flags of a table that has but one after it has freed them (table_flags_json), and where that memory holds
-    something else by then it ends in the middle of its JSON: it is asked again.
+    something else by then it ends in the middle of its JSON. Then it is asked in parts that have no table among them.
     """
     for _ in range(_ASKED_AGAIN):
-        with suppress(json.JSONDecodeError):
-            listed = json.loads(gateway.run(["nft", "-j", "list", "ruleset"], check=True).stdout)
-            return cast(list[dict[str, Any]], listed["nftables"])
-    raise AssertionError(f"nft wrote no whole JSON in {_ASKED_AGAIN} answers")
+        try:
+            return _listed(gateway, "ruleset")
+        except json.JSONDecodeError:
+            with suppress(subprocess.CalledProcessError):  # a chain has gone meanwhile
+                return [*_in_parts(gateway)]
+    raise AssertionError(f"the ruleset changed in each of {_ASKED_AGAIN} readings")
+
+
+def _listed(gateway: Host, *what: str) -> list[dict[str, Any]]:
+    return cast(list[dict[str, Any]], json.loads(gateway.run(["nft", "-j", "list", *what], check=True).stdout)["nftables"])
+
+
+def _in_parts(gateway: Host) -> Iterator[dict[str, Any]]:
+    head = gateway.run(["nft", "--terse", "list", "table", "inet", "edged"], check=True).stdout
+    flags = re.search(r"^\tflags (.*)$", head, re.MULTILINE)
+    yield {"table": {"family": "inet", "name": "edged", "flags": flags[1].split(",") if flags else []}}
+    for kind in ("counters", "limits", "sets", "maps"):
+        yield from _listed(gateway, kind)
+    for chain in (each for each in _listed(gateway, "chains") if each.get("chain", {}).get("table") == "edged"):
+        yield from _listed(gateway, "chain", "inet", "edged", chain["chain"]["name"])
 
 
 def _ours(listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
