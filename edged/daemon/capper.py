@@ -59,9 +59,9 @@ class Capper:
         self._usage = Usage()
 
     @property
-    def is_building(self) -> bool:
-        """Whether a pool is being made, so that the next tick is due at once."""
-        return self._trees.is_building
+    def is_pressed(self) -> bool:
+        """Whether a pool is being made, or has just been and is to be looked at, so that the next tick is due at once."""
+        return self._trees.is_building or (self._terms is not None and self._look_at <= 0.0)
 
     def tick(self, configuration: Configuration | None) -> None:
         """Do what is due under that configuration; None: nothing is enforced. Raises nothing."""
@@ -97,7 +97,7 @@ class Capper:
         if self._terms is None or configuration is None:
             return
         # a pool that is being made is looked at when it is there: making it is a change of the device, too
-        if now >= self._look_at or (self.strangers.is_due(now) and not self.is_building):
+        if now >= self._look_at or (self.strangers.is_due(now) and not self._trees.is_building):
             self._look_at = now + self.strangers.audit_seconds
             self._look_after_trees(self._terms, configuration.edged.gateway)
         self._build()

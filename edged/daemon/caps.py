@@ -104,7 +104,7 @@ class CapsWatch:
     async def _rest(self) -> None:
         """Until the next tick; while a pool is made, no longer than others need for their turn in the writer's thread."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_BUILD_SECONDS if self._capper.is_building else TICK_SECONDS):
+            async with asyncio.timeout(_BUILD_SECONDS if self._capper.is_pressed else TICK_SECONDS):
                 await self._awake.wait()
         self._awake.clear()
 

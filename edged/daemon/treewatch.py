@@ -30,12 +30,12 @@ class TreeWatch:
         self._strangers = strangers
         self._devices = devices
         self._clock = clock
-        self._names: dict[int, str] = {}  # of the devices by their numbers, as they were at the last event or at the start
+        self._numbers: dict[str, int] = {}  # those by which the devices were known last; of one that is away, as long as it is
 
     async def run(self) -> None:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()
-        self._names = _numbered(self._devices())  # else the first device to go would not be known
+        self._numbers = _numbered(self._devices())  # else the first device to go would not be known
         loop.add_reader(self._events.fileno(), self._heard)
         try:
             await loop.create_future()
@@ -56,9 +56,11 @@ class TreeWatch:
 
     def _note(self, touches: Iterable[Touch]) -> None:
         devices = self._devices()
-        # a device that has gone, or another name, is known by what it was; one that has come, by what it is now
-        before, self._names = self._names, _numbered(devices)
-        names = before | self._names
+        # A device that has gone, or has another name, is known by what it was, and the kernel may tell of its end bit by bit; one
+        # that has come is known by what it is now.
+        before = self._numbers
+        self._numbers = {name: number for name, number in (before | _numbered(devices)).items() if name in devices}
+        names = {number: name for known in (before, self._numbers) for name, number in known.items()}
         for touch in touches:
             if (name := names.get(touch.ifindex)) is not None:
                 self._strangers.note(name, process_of(touch.port))
@@ -80,9 +82,9 @@ def process_of(port: int) -> Process:
         return Process(UNKNOWN.name, port)
 
 
-def _numbered(devices: Iterable[str]) -> dict[int, str]:
+def _numbered(devices: Iterable[str]) -> dict[str, int]:
     found = {}
     for name in devices:
         with suppress(OSError):  # it is not there
-            found[socket.if_nametoindex(name)] = name
+            found[name] = socket.if_nametoindex(name)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from edged.kernel.tcmessages import (
     IFINFO_SIZE,
     TCMSG,
     Class,
+    Link,
     Qdisc,
     decode_class,
     decode_link,
@@ -89,7 +90,6 @@ class LinuxTrafficControl:
 
     def observe(self) -> tuple[ObservedDevice, ...]:
         """Every device with its root, and the classes of those that are ours. Raises KernelError."""
-        links = [decode_link(body) for body in self._route.dump(GETLINK, bytes(IFINFO_SIZE))]
         roots: dict[int, Qdisc] = {}
         leaves: dict[tuple[int, int], Qdisc] = {}
         for body in self._route.dump(GETQDISC, bytes(TCMSG.size)):
@@ -98,7 +98,11 @@ class LinuxTrafficControl:
                 roots[qdisc.ifindex] = qdisc
             elif qdisc.handle:
                 leaves[qdisc.ifindex, qdisc.handle] = qdisc
-        return tuple(ObservedDevice(link.name, self._root(link.name, roots.get(link.ifindex), leaves)) for link in links)
+        trees = {index: self._tree(index, leaves) for index, root in roots.items() if _is_ours(root)}
+        # Last: a device that goes is no link any more before its qdiscs go (unregister_netdevice_many_notify in net/core/dev.c).
+        # Read in this order none looks like one whose tree somebody has taken.
+        links = (decode_link(body) for body in self._route.dump(GETLINK, bytes(IFINFO_SIZE)))
+        return tuple(ObservedDevice(link.name, _root(link, roots.get(link.ifindex), trees)) for link in links)
 
     def statistics(self, device: str) -> tuple[ClassUse, ...]:
         """What the classes of our tree have done; none where there is no such tree or device. Raises KernelError."""
@@ -136,15 +140,21 @@ class LinuxTrafficControl:
         found = self._route.ask(GETLINK, link_named(device))
         return None if found is None else decode_link(found).ifindex
 
-    def _root(self, device: str, root: Qdisc | None, leaves: dict[tuple[int, int], Qdisc]) -> Root:
-        if root is None or root.handle == 0:  # the handle of what the kernel attached by itself (attach_one_default_qdisc)
-            return KernelDefault()
-        # HTB has no operation that changes its default, so a root of our handle with another default was never ours
-        if root.kind != "htb" or root.handle != ROOT.handle or htb_default(root.options) != 0:
-            return ForeignRoot(device, root.kind)
-        classes = map(decode_class, self._route.dump(GETTCLASS, of_root(root.ifindex)))
-        found = (_observed(each, leaves.get((root.ifindex, each.leaf))) for each in classes if each is not None)
+    def _tree(self, ifindex: int, leaves: dict[tuple[int, int], Qdisc]) -> OurRoot:
+        classes = map(decode_class, self._route.dump(GETTCLASS, of_root(ifindex)))
+        found = (_observed(each, leaves.get((ifindex, each.leaf))) for each in classes if each is not None)
         return OurRoot(tuple(sorted(found, key=lambda each: each.classid.handle)))
+
+
+def _is_ours(root: Qdisc) -> bool:
+    # HTB has no operation that changes its default, so a root of our handle with another default was never ours
+    return root.kind == "htb" and root.handle == ROOT.handle and htb_default(root.options) == 0
+
+
+def _root(link: Link, root: Qdisc | None, trees: Mapping[int, OurRoot]) -> Root:
+    if root is None or root.handle == 0:  # the handle of what the kernel attached by itself (attach_one_default_qdisc)
+        return KernelDefault()
+    return trees.get(link.ifindex) or ForeignRoot(link.name, root.kind)
 
 
 def no_such_device(step: Step) -> KernelError:

@@ -111,7 +111,7 @@ def test_what_edged_changes_itself_is_nobodys_drift(rig: Rig, monkeypatch: pytes
 def test_a_tree_that_is_taken_while_it_is_made_is_made_anew(rig: Rig) -> None:
     rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 600")
     rig.heavy(UP4, "203.0.113.1")
-    assert rig.capper.is_building
+    assert rig.capper.is_pressed
     rig.traffic.devices["wan0"] = FakeDevice()
     rig.capper.strangers.note("wan0", Process("tc", 4711))
     for _ in range(10):
@@ -167,7 +167,7 @@ def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(ri
 
 def until_made(rig: Rig) -> None:
     rig.tick()
-    while rig.capper.is_building:
+    while rig.capper.is_pressed:
         rig.tick(0.01)
     rig.tick()
 
@@ -201,7 +201,7 @@ def test_a_lease_whose_class_a_stranger_makes_anew_again_and_again_is_in_use(rig
             rig.traffic.devices["lan0"] = FakeDevice()
             rig.capper.strangers.note("lan0", UNKNOWN)
             rig.tick(USE_SECONDS)
-            assert rig.capper.is_building == (pool > 4)
+            assert rig.capper.is_pressed
             until_made(rig)
             continue
         rig.traffic.send("lan0", lease.classid, left * 1_000_000)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from edged.daemon.drift import UNKNOWN, Process
 from edged.daemon.strangers import AUDIT_SECONDS, Pace, Strangers
-from edged.daemon.treewatch import process_of
+from edged.daemon.treewatch import TreeWatch, process_of
 from edged.kernel.fake import FakeHost
+from edged.kernel.treeevents import Touch, TreeEvents
 from tests.unit.daemon.daemons import FakeClock
 
 LOOK = 0.1  # s
@@ -60,6 +62,45 @@ def test_an_audit_keeps_no_repair_waiting() -> None:
     strangers.looked(began, strangers.take(), ())
     strangers.note("lan0", UNKNOWN)
     assert not strangers.is_due(clock.boottime() + 0.02)
+
+
+class Told:
+    """Events as they are heard, batch by batch."""
+
+    lost = False
+
+    def __init__(self) -> None:
+        self.batch: list[Touch] = []
+
+    def read(self) -> list[Touch]:
+        return self.batch
+
+
+def test_a_device_that_goes_bit_by_bit_is_known_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told, numbers = FakeClock(FakeHost()), Told(), {"lan0": 7}
+
+    def numbered(name: str) -> int:
+        if name not in numbers:
+            raise OSError(name)
+        return numbers[name]
+
+    monkeypatch.setattr("edged.daemon.treewatch.socket.if_nametoindex", numbered)
+    strangers = Strangers(clock)
+    watch = TreeWatch(cast(TreeEvents, told), strangers, lambda: {"lan0"}, clock)
+
+    def noted(*devices: int) -> bool:
+        told.batch = [Touch(each, 0) for each in devices]
+        watch._heard()
+        return bool(strangers.take())
+
+    assert noted(7)
+    numbers.clear()
+    assert not noted(9), "another's"
+    assert noted(7), "as long as it is away"
+    numbers["lan0"] = 8
+    assert noted(7, 9)
+    assert noted(8)
+    assert not noted(7)
 
 
 def test_a_process_is_named_as_far_as_its_port_tells() -> None:
