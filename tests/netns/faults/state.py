@@ -11,7 +11,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any, NamedTuple, cast
@@ -95,13 +94,16 @@ def _ruleset(gateway: Host) -> list[dict[str, Any]]:
     nft 1.0.6 reads the flags of a table that has but one after it has freed them (table_flags_json), and where that memory holds
     something else by then it ends in the middle of its JSON. Then it is asked in parts that have no table among them.
     """
+    said = ""
     for _ in range(_ASKED_AGAIN):
         try:
             return _listed(gateway, "ruleset")
         except json.JSONDecodeError:
-            with suppress(subprocess.CalledProcessError):  # a chain has gone meanwhile
+            try:
                 return [*_in_parts(gateway)]
-    raise AssertionError(f"the ruleset changed in each of {_ASKED_AGAIN} readings")
+            except subprocess.CalledProcessError as failed:  # a chain has gone meanwhile
+                said = f"{failed}: {failed.stderr}"
+    raise AssertionError(f"the ruleset cannot be listed: {said}")
 
 
 def _listed(gateway: Host, *what: str) -> list[dict[str, Any]]:
@@ -114,8 +116,9 @@ def _in_parts(gateway: Host) -> Iterator[dict[str, Any]]:
     yield {"table": {"family": "inet", "name": "edged", "flags": flags[1].split(",") if flags else []}}
     for kind in ("counters", "limits", "sets", "maps"):
         yield from _listed(gateway, kind)
-    for chain in (each for each in _listed(gateway, "chains") if each.get("chain", {}).get("table") == "edged"):
-        yield from _listed(gateway, "chain", "inet", "edged", chain["chain"]["name"])
+    for chain in (each["chain"] for each in _listed(gateway, "chains") if "chain" in each):
+        if (chain["family"], chain["table"]) == ("inet", "edged"):
+            yield from _listed(gateway, "chain", "inet", "edged", chain["name"])
 
 
 def _ours(listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
