@@ -55,6 +55,12 @@ def test_an_end_without_a_start_says_nothing() -> None:
     assert decode_elements(Family.IPV4, [listed], NOW) == frozenset({Element(Range(10, 19))})
 
 
+def test_a_key_that_is_longer_than_an_address_is_not_ours() -> None:
+    key = nest(ElemAttr.KEY, attribute(uapi.DATA_VALUE, bytes(3) + b"\1" + bytes(4)))
+    assert decode_elements(Family.IPV4, [nest(1, key)], NOW) is None
+    assert decode_elements(Family.IPV6, [nest(1, key)], NOW) is not None
+
+
 def test_a_range_that_starts_inside_another_is_not_ours() -> None:
     assert decode_elements(Family.IPV4, [start(10) + start(20) + end(30)], NOW) is None
     assert decode_elements(Family.IPV4, [start(10) + start(20)], NOW) is None
