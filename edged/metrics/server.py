@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 256
 _LEAVING = 8  # beside those: connections that were sent away, and whose threads have yet to end
 _PATIENCE = 5.0  # seconds to shake hands and to ask, and as many to take the answer
-_GRACE = 0.05  # seconds; a request may be somewhat later than its connection
+_GRACE = 0.2  # seconds; where its client gets no processor, a request comes that much later than its connection
 _LOOK_SECONDS = 0.01  # at who can be sent away
 _SCARCE_SECONDS = 0.2
 _CONNECTION = "edged.connection"
