@@ -139,6 +139,11 @@ def _runs(leecher: Leecher) -> None:
         raise NotMeasured(f"aria2 ended with status {ended}; it said: {last_words(leecher.log)}")
 
 
+def is_slow(held: Held) -> bool:
+    """Whether the torrent was slower than its cap has it."""
+    return held.transfers.torrent < _LEAST * held.allowed
+
+
 def judge_caps(held: Held) -> str | None:
     """What differs from a torrent that is held and counted, and a download beside it that is neither; None where nothing does."""
     wrong, transfers = [], held.transfers

@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from edged.addresses import Family
+from edged.config.caps import Cap
 from edged.daemon.capper import USE_SECONDS
 from edged.daemon.caps import TICK_SECONDS
 from edged.lab.attempts import ATTEMPTS, Attempt
-from edged.lab.caps import CappedBytes, CapResult, Held, NotMeasured, cap_in_force, measure
+from edged.lab.caps import CappedBytes, CapResult, Held, NotMeasured, cap_in_force, is_slow, measure
 from edged.lab.clients import Outcome, Seen
 from edged.lab.example import write_configuration
 from edged.lab.gateway import Gateway, MetricsUnread
@@ -101,15 +102,20 @@ class Lab:
         """Makes a capped and an uncapped transfer side by side, and tells what became of them under the cap in force."""
         try:
             cap = cap_in_force(self._configuration, self.topology.dynamic, family)
-            before = self.gateway.capped()
-            transfers = measure(self.topology, self._torrent, family, cap.after)
-            time.sleep(USE_SECONDS + TICK_SECONDS)  # the page's figures may be as old as that
-            counted = _rises(before, self.gateway.capped())
+            held = self._transfer(cap, family)
+            if is_slow(held):  # a lost packet can cost TCP a second of the few that are measured, and will hardly do so twice
+                held = self._transfer(cap, family)
         except NotMeasured as why:
             return CapResult(family, why)
         except MetricsUnread as error:
             return CapResult(family, NotMeasured(str(error)))
-        return CapResult(family, Held(cap.down, transfers, counted))
+        return CapResult(family, held)
+
+    def _transfer(self, cap: Cap, family: Family) -> Held:
+        before = self.gateway.capped()
+        transfers = measure(self.topology, self._torrent, family, cap.after)
+        time.sleep(USE_SECONDS + TICK_SECONDS)  # the page's figures may be as old as that
+        return Held(cap.down, transfers, _rises(before, self.gateway.capped()))
 
 
 def _rises(before: Mapping[_Count, int], after: Mapping[_Count, int]) -> Mapping[_Count, int]:

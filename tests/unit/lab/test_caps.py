@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edged.addresses import Family
-from edged.lab.caps import HELD, CappedBytes, CapResult, Held, NotMeasured, Transfers, cap_in_force, judge_caps
+from edged.lab.caps import HELD, CappedBytes, CapResult, Held, NotMeasured, Transfers, cap_in_force, is_slow, judge_caps
 from edged.lab.document import as_document
 from edged.lab.example import shipped_example, write_configuration
 from edged.lab.topology import Topology
@@ -36,6 +36,11 @@ BULK = CappedBytes("bulk", Direction.DOWN)
 def test_judgement(torrent: float, download: float, counted: dict[CappedBytes, int], wrong: str | None) -> None:
     held = Held(ALLOWED, Transfers(torrent, download, 950_000), counted)
     assert judge_caps(held) == (wrong and f"expected: {wrong}; seen: {held}")
+
+
+@pytest.mark.parametrize(("torrent", "slow"), [(1_690_000.0, True), (1_700_000.0, False), (2_110_000.0, False)])
+def test_only_who_is_too_slow_is_measured_once_more(torrent: float, *, slow: bool) -> None:
+    assert is_slow(Held(ALLOWED, Transfers(torrent, 800e6, 950_000), COUNTED)) is slow
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
