@@ -28,7 +28,7 @@ from edged.ruleset.nodes import Direction
 _LEAST, _MOST = 0.85, 1.05
 _TIMES_AS_FAST = 10
 _BEGINNING = 20.0
-_SETTLING = 1.5  # until the lease is given, and what was sent before it has come
+_SETTLING = 3.0  # until the lease is given, what was sent before it has come, and TCP is over the losses of that moment
 _WINDOW = 4.0
 _QUIET = 0.5  # the shaper lets a subscriber's packets by at most some tenths of a second apart
 
