@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests import secrecy
 from tests.soak.reloads import reloads
 from tests.soak.soak import soak
 
@@ -21,7 +22,11 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--reloads", type=int, help="so many reloads, and nothing else")
     asked = parser.parse_args()
-    report = soak(asked.hours * 3600, _tell) if asked.reloads is None else reloads(asked.reloads, _tell)
+    secrecy.begin()  # what a daemon wrote is kept where its folder goes
+    try:
+        report = soak(asked.hours * 3600, _tell) if asked.reloads is None else reloads(asked.reloads, _tell)
+    finally:
+        secrecy.end()
     for problem in report.problems:
         print(f"NOT SO: {problem}", file=sys.stderr)
     return 1 if report.problems else 0
