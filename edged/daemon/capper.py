@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 USE_SECONDS = 2.0
 RETRY_SECONDS = 2.0
+_MOST_AGAIN = 20  # who spoils more of it is none that comes and goes: it is told as trouble, and tried less often
 RENEW_SECONDS = LEASE_SECONDS / 3
 
 
@@ -57,6 +58,8 @@ class Capper:
         self._whole: Pools = {}  # whose classes there were at the last look
         self._look_at = self._use_at = self._renew_at = self._retry_at = 0.0
         self._usage = Usage()
+        self._again = 0  # how often in a row work at the trees was taken for spoilt by strangers
+        self._released: tuple[str, ...] = ()  # the devices that ticks took trees from, since nothing is in force
 
     @property
     def is_pressed(self) -> bool:
@@ -79,11 +82,12 @@ class Capper:
                 self.state = replace(self.state, trouble="")
 
     def release(self) -> tuple[str, ...]:
-        """Nobody is capped, and edged's trees are gone; the devices that they were on. Raises KernelError."""
-        self._clear()
-        self._terms, self._configuration = None, None
-        devices = self._trees.release()
-        self.state = CapState(able=self.state.able, shaped=self.state.shaped)
+        """Nobody is capped, and edged's trees are gone; the devices that they were on, of ticks since nothing is in force too.
+
+        Raises KernelError.
+        """
+        self._released += self._end_all()
+        devices, self._released = self._released, ()
         return devices
 
     def end(self) -> None:
@@ -121,7 +125,8 @@ class Capper:
 
     def _look_again(self, failed: KernelError) -> None:
         """After work at the trees that a stranger made fail, by whom no lease is to end. Raises the error where nobody did."""
-        if failed.errno != errno.ENODEV and not self.strangers.have_touched:
+        self._again += 1
+        if self._again > _MOST_AGAIN or (failed.errno != errno.ENODEV and not self.strangers.have_touched):
             raise failed
         _log.warning("%s; somebody changed the devices or their queueing meanwhile: they are looked at again", failed)
         self._look_at = max(self._clock.boottime(), self.strangers.next_look)
@@ -137,9 +142,13 @@ class Capper:
 
     def _take(self, configuration: Configuration | None) -> None:
         """Another configuration is in force: its caps, to the leases there are."""
+        if configuration is None:
+            self._released += self._end_all()  # whoever tears down may come to it later than a tick
+            return
+        self._released = ()
         caps = caps_in_force(configuration)
-        if configuration is None or caps is None:
-            self.release()
+        if caps is None:
+            self._end_all()
         else:
             if self._terms is None:
                 self._clear()  # what a daemon before this one left
@@ -147,6 +156,13 @@ class Capper:
             self._look_at = 0.0
             self._trees.forget()
         self._configuration = configuration
+
+    def _end_all(self) -> tuple[str, ...]:
+        self._clear()
+        self._terms, self._configuration = None, None
+        devices = self._trees.release()
+        self.state = CapState(able=self.state.able, shaped=self.state.shaped)
+        return devices
 
     def _look_after_trees(self, terms: Terms, gateway: Gateway) -> None:
         leases: dict[Direction, list[Lease]] = {direction: [] for direction in Direction}
@@ -160,6 +176,8 @@ class Capper:
             self._look_again(error)
             return
         self.strangers.looked(began, suspects, drifts)
+        if not self._trees.is_building:
+            self._again = 0
         # a lease is kept while one of its devices is made anew: the others hold it
         if self._trees.pools != terms.pools:  # else it is as when the leases were given, or considered last
             self._terms = replace(terms, pools=self._trees.pools)

@@ -22,27 +22,31 @@ class Usage:
 
     def __init__(self) -> None:
         self.shaped: Counter[tuple[FlowClass, Direction]] = Counter()
-        self._before: Works = {}
-        self._at = 0.0
+        self._before: Mapping[
+            Direction, Mapping[ClassId, tuple[float, Work]]
+        ] = {}  # when each was last seen, and what it had done
 
     def look(self, now: float, works: Works, grants: Iterable[Grant]) -> list[tuple[Grant, Use]]:
         """The leases and what they did since the last look; one whose class sent anything was used just now.
 
         What a class sent before it was first looked at is nobody's.
         """
-        before, seconds = self._before, now - self._at
+        before = self._before
         # classes that are just being made anew are not among the works, and are to be compared with what they had done before
-        self._before = {direction: {**before.get(direction, _NOTHING), **each} for direction, each in works.items()}
-        self._at = now
+        self._before = {
+            direction: {**before.get(direction, {}), **{classid: (now, work) for classid, work in each.items()}}
+            for direction, each in works.items()
+        }
         found = []
         for grant in grants:
             rate = dropped = None
             account, method = grant.account, grant.method
             if isinstance(method, Shaped):
                 present = works.get(account.direction, _NOTHING).get(method.classid)
-                earlier = before.get(account.direction, _NOTHING).get(method.classid)
+                earlier = before.get(account.direction, {}).get(method.classid)
                 if present is not None and earlier is not None:
-                    done = _since(earlier, present)
+                    at, work = earlier
+                    seconds, done = now - at, _since(work, present)
                     if done.octets:
                         grant.used = now
                         self.shaped[account.flow_class, account.direction] += done.octets

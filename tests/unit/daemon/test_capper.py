@@ -191,6 +191,21 @@ def test_release_says_on_which_devices_trees_were_and_leaves_others(rig: Rig) ->
     assert rig.capper.release() == ()
 
 
+def test_release_tells_the_devices_where_a_tick_was_faster(rig: Rig) -> None:
+    rig.configuration = None
+    rig.tick()
+    assert rig.traffic.devices["lan0"].classes is None
+    assert rig.capper.release() == ("lan0", "wan0")
+    assert rig.capper.release() == ()
+
+
+def test_trees_that_went_with_the_caps_are_none_that_a_teardown_took(rig: Rig) -> None:
+    rig.change("rules.d/50-caps.yaml", "pool: 4", "pool: 4\nmode: off")
+    rig.tick()
+    assert rig.traffic.devices["lan0"].classes is None
+    assert rig.capper.release() == ()
+
+
 def test_a_daemon_without_caps_removes_the_trees_of_one_that_had_some(rig: Rig) -> None:
     rig.heavy(DOWN4, "203.0.113.1")
     rig.capper = Capper(rig.leases, rig.traffic, rig.clock, lambda _: LINE)

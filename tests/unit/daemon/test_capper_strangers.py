@@ -148,6 +148,26 @@ def test_a_device_that_goes_while_it_is_worked_at_ends_no_lease(rig: Rig, monkey
     assert repaired(rig) == {TreeReason.INTERFACE_RETURNED: 1}
 
 
+def test_what_fails_again_and_again_is_trouble_whoever_spoils_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = FakeTrafficControl.apply
+
+    def refuses(traffic: FakeTrafficControl, asked: object) -> None:
+        raise KernelError("there is no such device", errno=errno.ENODEV)
+
+    monkeypatch.setattr(FakeTrafficControl, "apply", refuses)
+    rig.traffic.devices["wan0"] = FakeDevice()
+    rig.capper.strangers.note("wan0", UNKNOWN)
+    for _ in range(30):
+        rig.tick()
+    assert rig.capper.state.trouble == "there is no such device"
+    monkeypatch.setattr(FakeTrafficControl, "apply", present)
+    rig.tick(RETRY_SECONDS)
+    rig.settle()
+    assert not rig.capper.state.trouble
+    rig.heavy(UP4, "203.0.113.1")
+    assert rig.leases.leased(UP4)
+
+
 def test_whoever_contends_for_the_trees_is_repaired_after_less_and_less_often(rig: Rig) -> None:
     [_, classid, *_] = rig.traffic.devices["lan0"].classes or {}
     for _ in range(600):
