@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class Stranger:
             "; ".join(f'replace rule inet edged op25b_up handle {handle} accept comment "{comment}"' for comment, handle in found)
         )
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._process.communicate("quit\n", 10)
 
     def _say(self, line: str) -> None:
@@ -96,14 +96,17 @@ def test_a_table_that_nobody_owns_is_back_within_milliseconds(topology: Topology
     daemon = Daemon(topology.gateway)  # for its files
     order = KINDS * RUNS
     try:
-        with undisturbed(), keeper(topology.gateway, daemon.config) as said, Probe(topology, len(order) * 50) as probe:
+        with (
+            undisturbed(),
+            keeper(topology.gateway, daemon.config) as said,
+            Probe(topology, len(order) * 50) as probe,
+            closing(Stranger(topology.gateway, tmp_path)) as stranger,
+        ):
             repaired = []
-            stranger = Stranger(topology.gateway, tmp_path)
             for kind in order:
                 kind.act(stranger)
                 repaired.append(said())
                 time.sleep(PAUSE)
-            stranger.end()
             result = probe.result()
     finally:
         daemon.close()
